@@ -1,0 +1,65 @@
+"""The names of log events, and how the log is set up.
+
+An event is data: a constant name, `noun.past_participle`, and fields. Names are never reused
+for another meaning. The log goes to stderr; stdout belongs to data.
+"""
+
+import logging
+import sys
+from typing import Final, Literal
+
+import structlog
+
+RUN_STARTED: Final = "run.started"
+RUN_ENDED: Final = "run.ended"
+PAGE_STORED: Final = "page.stored"
+WINDOW_COVERED: Final = "window.covered"
+WINDOW_FAILED: Final = "window.failed"
+WINDOW_SHIFTED: Final = "window.shifted"
+WINDOW_HALVED: Final = "window.halved"
+RECORD_REJECTED: Final = "record.rejected"
+REQUEST_RETRIED: Final = "request.retried"
+CLOCK_DIFFERED: Final = "clock.differed"
+COLLECTION_RENAMED: Final = "collection.renamed"
+COLLECTION_DISABLED: Final = "collection.disabled"
+LEASE_TAKEN_OVER: Final = "lease.taken_over"
+LEASE_LOST: Final = "lease.lost"
+STORE_RECONNECTED: Final = "store.reconnected"
+SCHEMA_MIGRATED: Final = "schema.migrated"
+DATABASE_ADOPTED: Final = "database.adopted"
+SETTING_IGNORED: Final = "setting.ignored"
+
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["json", "console", "auto"]
+
+
+def configure(level: Level, style: Format) -> None:
+    """Send every event of at least `level` to stderr, `auto`: plain on a terminal, else JSON.
+
+    Local variables are never shown: they may hold secrets.
+    """
+    console = style == "console" or (style == "auto" and sys.stderr.isatty())
+    exceptions = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    renderers: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        if console
+        else [
+            structlog.processors.ExceptionRenderer(exceptions),
+            structlog.processors.JSONRenderer(),
+        ]
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *renderers,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=_to_stderr,
+        cache_logger_on_first_use=False,
+    )
+
+
+def _to_stderr(*_: object) -> structlog.PrintLogger:
+    return structlog.PrintLogger(sys.stderr)

@@ -1,0 +1,36 @@
+"""A reject: a received record that can't be stored, kept with its raw bytes and its reason."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a record could not be stored; the value stands in the database and in JSON."""
+
+    MISSING_CONTROL_NUMBER = "missing_control_number"
+    MULTIPLE_CONTROL_NUMBERS = "multiple_control_numbers"
+    UNREADABLE_RECORD = "unreadable_record"
+    OVERSIZE_RECORD = "oversize_record"
+
+
+PLAIN: dict[Reason, str] = {
+    Reason.MISSING_CONTROL_NUMBER: "has no control number (001), so it can't be identified",
+    Reason.MULTIPLE_CONTROL_NUMBERS: "has several control numbers (001), so it can't be identified",
+    Reason.UNREADABLE_RECORD: "is not readable MARC",
+    Reason.OVERSIZE_RECORD: "is larger than a record may be",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A record that was set aside.
+
+    `identity` is the sha256 of its bytes without 005 and 008/00-05: met again with the same
+    reason and identity it is the same reject. `position` is its place in the window, from 1.
+    """
+
+    reason: Reason
+    message: str
+    raw: bytes
+    identity: bytes
+    position: int
