@@ -214,3 +214,20 @@ class RefusedForSafety(BibsyncError):
     code = "refused_for_safety"
     exit_code = 13
     default_remedy = "Look at what changed; `bibsync resume` lets the next run through."
+
+
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the error that a task group ended with, the most telling one where there are several.
+
+    Errors that a person understands come before defects only if there is no defect: a defect must
+    never hide behind them.
+    """
+    leaves: list[BaseException] = []
+    pending: list[BaseException] = [group]
+    while pending:
+        error = pending.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            pending.extend(error.exceptions)
+        else:
+            leaves.append(error)
+    return next((error for error in leaves if not isinstance(error, BibsyncError)), leaves[0])

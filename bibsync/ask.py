@@ -1,0 +1,137 @@
+"""Asking a source politely: backoff, blank answers asked again, a breaker per host.
+
+What counts as an answer is the source's to say; how often and after what pause it is asked is
+said here. A pause longer than backoff's longest isn't waited for: the attempt is parked.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+import stamina
+import structlog
+
+from bibsync import backoff, events
+from bibsync.errors import SourceBusy, SourceParked, SourceTimedOut
+from bibsync.run import Tally
+from bibsync.source import Page, Source
+from bibsync.window import Window
+
+FAILURES_TO_OPEN = 5
+"""Different windows failing in a row at a host open its breaker."""
+BLANK_WAITS_S: Sequence[float] = (0.5, 1.5)
+"""A blank first answer is asked for again after each of these."""
+
+log = structlog.get_logger()
+stamina.instrumentation.set_on_retry_hooks(())
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Counts windows that failed in a row at one host; open, it ends the runs that meet it."""
+
+    failed: set[Window] = field(default_factory=set)
+
+    @property
+    def open(self) -> bool:
+        """Whether the host is to be left alone."""
+        return len(self.failed) >= FAILURES_TO_OPEN
+
+    def succeeded(self) -> None:
+        """Note a window that was answered."""
+        self.failed.clear()
+
+    def fail(self, window: Window) -> None:
+        """Note a window that failed after its retries."""
+        self.failed.add(window)
+
+
+@dataclass(slots=True)
+class Breakers:
+    """The breakers of all hosts, shared by every run of a process."""
+
+    by_host: dict[str, Breaker] = field(default_factory=dict)
+
+    def of(self, host: str) -> Breaker:
+        """Return the breaker of a host."""
+        return self.by_host.setdefault(host, Breaker())
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A page, and the number of the request within the run that it answers."""
+
+    page: Page
+    serial: int
+
+
+class Inquiry:
+    """The asking of one run: counts requests and retries, waits between them."""
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        retries: int,
+        tally: Tally,
+        random: Random,
+        blank_waits_s: Sequence[float] = BLANK_WAITS_S,
+    ) -> None:
+        self._source = source
+        self._attempts = retries + 1
+        self._tally = tally
+        self._random = random
+        self._blank_waits_s = blank_waits_s
+        self._serial = 0
+
+    async def page(
+        self, window: Window, *, offset: int, first: bool, halvable: bool = False
+    ) -> Answer:
+        """Ask until there is an answer.
+
+        A `first` page that comes back blank is asked for again before it is believed. Where the
+        window is `halvable`, a time-out isn't asked for again: less is.
+
+        Raises:
+            SourceTimedOut, SourceBusy: no answer after all retries.
+            SourceParked: the vendor wants a longer pause than a run waits.
+            SourceRefused, SourceMisled: don't ask again.
+        """
+        answer = await self._answer(window, offset, halvable=halvable)
+        for wait_s in self._blank_waits_s if first else ():
+            if not answer.page.blank:
+                break
+            await asyncio.sleep(wait_s)
+            answer = await self._answer(window, offset, halvable=halvable)
+        return answer
+
+    async def _answer(self, window: Window, offset: int, *, halvable: bool) -> Answer:
+        attempt_no = 0
+
+        def pause(error: Exception) -> bool | float:
+            nonlocal attempt_no
+            attempt_no += 1
+            if not isinstance(error, SourceBusy) or attempt_no >= self._attempts:
+                return False
+            if halvable and isinstance(error, SourceTimedOut):
+                return False
+            return self._wait_s(error, attempt_no - 1)
+
+        async for attempt in stamina.retry_context(pause, attempts=self._attempts, timeout=None):
+            with attempt:
+                self._serial += 1
+                serial = self._serial
+                self._tally.requests += 1
+                return Answer(await self._source.page(window, offset=offset), serial)
+        raise AssertionError("stamina yields until an attempt succeeds or raises")
+
+    def _wait_s(self, busy: SourceBusy, attempt: int) -> float:
+        wait_s = backoff.full_jitter(attempt, self._random)
+        if busy.retry_after is not None:
+            wait_s = max(busy.retry_after, wait_s)
+        if wait_s > backoff.LONGEST_S:
+            raise SourceParked(busy.message, wait_s=wait_s)
+        self._tally.retries += 1
+        log.info(events.REQUEST_RETRIED, outcome=busy.outcome, wait_s=round(wait_s, 1))
+        return wait_s

@@ -1,0 +1,180 @@
+"""What a page holds, as it concerns the store: opened by comparing first and parsing what differs.
+
+Most records of most pages are unchanged; their bytes are compared by hash and never parsed. The
+rest is parsed in slices, so that other work goes on, and all of it before the first write.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bibsync import marc, store
+from bibsync.fence import Fence
+from bibsync.reading import Entry
+from bibsync.record import RawRecord, Record
+from bibsync.reject import Reason, Reject
+from bibsync.source import Page
+from bibsync.store import Connection, records, rejects, titles
+from bibsync.store.records import Asked
+from bibsync.window import Window
+
+SLICE = 10
+"""Records parsed before the event loop gets its turn."""
+SUSPICIOUS = 10
+"""A page of this many records, none of them readable, is asked for once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One record of a page: a record to be stored, a reject, or None where nothing changed.
+
+    `control_number` is empty for a reject. `stale` tells that `last_seen` is due.
+    """
+
+    raw: RawRecord
+    what: Record | Reject | None
+    control_number: str
+    stale: bool = False
+
+    @property
+    def entry(self) -> Entry:
+        """The item as a reading sees it."""
+        return Entry(self.control_number or f"#{self.raw.identity.hex()}")
+
+
+Contents = Sequence[Item]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What storing a page came to; `new_rejects` are rows of rejects that weren't known before."""
+
+    received: int = 0
+    new: int = 0
+    changed: int = 0
+    rejected: int = 0
+    doubles: int = 0
+    new_rejects: tuple[tuple[str, int, str], ...] = ()
+
+    @property
+    def unchanged(self) -> int:
+        """Records that were stored with equal content before, doubles among them."""
+        return self.received - self.new - self.changed - self.rejected
+
+
+async def opened(page: Page, fence: Fence, *, now: datetime) -> Contents:
+    """Compare a page with the store and parse what differs."""
+    collection = fence.key[0]
+    keys = [raw.key for raw in page.records if raw.key]
+    states = await fence.read(lambda conn: records.look_up(conn, collection, keys)) if keys else {}
+    items = []
+    for number, raw in enumerate(page.records, start=1):
+        state = states.get(raw.key) if raw.key else None
+        if raw.key and state and state.raw_hash == raw.raw_hash:
+            items.append(Item(raw, None, raw.key, state.is_stale(now)))
+            continue
+        what = marc.read(raw)
+        items.append(Item(raw, what, what.control_number if isinstance(what, Record) else ""))
+        if number % SLICE == 0:
+            await asyncio.sleep(0)
+    return items
+
+
+def is_suspicious(contents: Contents) -> bool:
+    """Tell whether so much is unreadable that the page itself may be damaged."""
+    return len(contents) >= SUSPICIOUS and all(
+        isinstance(item.what, Reject) and item.what.reason is Reason.UNREADABLE_RECORD
+        for item in contents
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page stands: run, window, position of its first item from 1, when it was asked for.
+
+    `checked` has each record stored by itself, so that one that PostgreSQL can't hold costs only
+    itself.
+    """
+
+    run: int
+    window: Window
+    first: int
+    asked: Asked
+    now: datetime
+    stream: str
+    checked: bool = False
+
+
+async def write(conn: Connection, collection: int, contents: Contents, place: Place) -> Written:
+    """Store a page's records, rejects and new titles, inside the caller's transaction."""
+    doubled = Counter(item.control_number for item in contents if item.control_number)
+    last = {item.control_number: item for item in contents if item.control_number}
+    latest = {key: item for key, item in last.items() if isinstance(item.what, Record)}
+    refused: dict[str, Reject] = {}
+    if place.checked:
+        refused = await _refused(conn, collection, latest, place)
+    fit = [item.what for key, item in latest.items() if key not in refused]
+    stored = await records.store(
+        conn,
+        collection,
+        [each for each in fit if isinstance(each, Record)],
+        asked=place.asked,
+        run=place.run,
+        now=place.now,
+    )
+    await records.touch(conn, collection, _stale(contents), place.now)
+    await titles.want(conn, collection, stored.new, place.now)
+    set_aside = [
+        replace(item.what, position=place.first + position)
+        for position, item in enumerate(contents)
+        if isinstance(item.what, Reject)
+    ]
+    set_aside += refused.values()
+    fresh = await rejects.store(
+        conn,
+        (collection, place.stream),
+        set_aside,
+        run=place.run,
+        window=place.window,
+        now=place.now,
+    )
+    return Written(
+        received=len(contents),
+        new=len(stored.new),
+        changed=len(stored.changed),
+        rejected=len(set_aside),
+        doubles=sum(times - 1 for times in doubled.values()),
+        new_rejects=tuple((row["reason"], row["position"], row["message"]) for row in fresh),
+    )
+
+
+def _stale(contents: Contents) -> list[str]:
+    return [item.control_number for item in contents if item.stale]
+
+
+async def _refused(
+    conn: Connection, collection: int, latest: dict[str, Item], place: Place
+) -> dict[str, Reject]:
+    """Try each record in a savepoint of its own that is rolled back; return those that failed."""
+    refused = {}
+    for index, (key, item) in enumerate(latest.items()):
+        trial = conn.transaction()
+        await trial.start()
+        try:
+            assert isinstance(item.what, Record)  # noqa: S101 - `latest` holds nothing else
+            await records.store(
+                conn, collection, [item.what], asked=place.asked, run=place.run, now=place.now
+            )
+        except store.UNSTORABLE as error:
+            refused[key] = Reject(
+                Reason.UNREADABLE_RECORD,
+                f"PostgreSQL can't hold record {key}: {type(error).__name__}",
+                item.raw.data,
+                item.raw.identity,
+                place.first + index,
+            )
+        finally:
+            await trial.rollback()
+    return refused

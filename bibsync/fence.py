@@ -1,0 +1,169 @@
+"""The fence: whose commits count, and the one way in which a run writes.
+
+PostgreSQL decides it. Taking over raises the epoch of (collection, stream); every transaction of a
+run begins with a statement that finds its row only while epoch, holder and ver are the run's own.
+So a deposed run writes nothing, even after a long pause, whatever its lease says.
+
+A COMMIT whose answer got lost has either happened or not: `ver` tells. It happened: the result
+stands. It did not: the transaction is done once more. It is never repeated on a guess.
+
+A process that was stopped inside its transaction holds the fence's row. Its session ends by itself
+after `idle_ms`; where that doesn't reach it (it stopped in the middle of a statement), whoever
+takes over ends the blocking sessions of bibsync's own user.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TypeVar
+
+import structlog
+
+from bibsync import events, store
+from bibsync.errors import LeaseLost, first_of
+from bibsync.store import Connection, Pool, fences
+
+IDLE_AT_MOST = timedelta(seconds=15)
+TAKE_OVER_WAIT_MS = 2000
+RECONNECT_WAITS_S = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 15.0)
+"""Waits before trying a lost connection again: half a minute in all, then the run ends."""
+
+Result = TypeVar("Result")
+Write = Callable[[Connection], Awaitable[Result]]
+Begin = Callable[[Connection, int], Awaitable[Result]]
+"""What to write in the transaction that raises the epoch, which is its second argument."""
+
+log = structlog.get_logger()
+
+
+class Fence:
+    """The right to write for one (collection, stream); one transaction at a time."""
+
+    def __init__(
+        self, pool: Pool, key: tuple[int, str], *, epoch: int, holder: str, ver: int, idle_ms: int
+    ) -> None:
+        self.key = key
+        self.epoch = epoch
+        self._pool = pool
+        self._holder = holder
+        self._ver = ver
+        self._idle_ms = idle_ms
+        self._turn = asyncio.Lock()
+
+    async def commit(self, write: Write[Result]) -> Result:
+        """Run `write` in a fenced transaction and return what it returned.
+
+        `write` may run more than once and must do nothing but use its connection.
+
+        Raises:
+            LeaseLost: a later run took over; nothing of this call was written.
+            StoreUnavailable: the database stayed away; whether the last try landed is for the next
+                holder to read from the tables.
+        """
+        async with self._turn:
+            unanswered: list[Result] = []
+            for wait_s in (*RECONNECT_WAITS_S, None):
+                try:
+                    async with store.acquire(self._pool) as conn:
+                        if not (unanswered and await self._landed(conn)):
+                            async with conn.transaction():
+                                await self._advance(conn)
+                                unanswered = [await write(conn)]
+                except store.DISCONNECTED as error:
+                    if wait_s is None:
+                        raise store.unavailable(error) from None
+                    log.warning(events.STORE_RECONNECTED, cause=type(error).__name__, wait_s=wait_s)
+                    await asyncio.sleep(wait_s)
+                else:
+                    self._ver += 1
+                    return unanswered[0]
+            raise AssertionError("the last wait is None")
+
+    async def read(self, query: Write[Result]) -> Result:
+        """Run a query that only reads, again where the connection was lost.
+
+        Raises:
+            StoreUnavailable: the database stayed away.
+        """
+        for wait_s in (*RECONNECT_WAITS_S, None):
+            try:
+                async with store.acquire(self._pool) as conn:
+                    return await query(conn)
+            except store.DISCONNECTED as error:
+                if wait_s is None:
+                    raise store.unavailable(error) from None
+                await asyncio.sleep(wait_s)
+        raise AssertionError("the last wait is None")
+
+    async def _advance(self, conn: Connection) -> None:
+        mine = await fences.advance(
+            conn,
+            self.key,
+            epoch=self.epoch,
+            holder=self._holder,
+            ver=self._ver,
+            idle_ms=self._idle_ms,
+        )
+        if not mine:
+            raise LeaseLost("A later run took over this collection; this one writes no more.")
+
+    async def _landed(self, conn: Connection) -> bool:
+        """Tell whether the transaction whose COMMIT was not answered happened after all."""
+        return await fences.landed(
+            conn, self.key, epoch=self.epoch, holder=self._holder, ver=self._ver + 1
+        )
+
+
+async def take(
+    pool: Pool, key: tuple[int, str], holder: str, *, ttl: timedelta, begin: Begin[Result]
+) -> tuple[Fence, Result]:
+    """Raise the epoch, which deposes whoever ran before, and run `begin` in that transaction.
+
+    Raises:
+        StoreUnavailable: the database can't be reached, or an old session can't be ended.
+    """
+    idle = min(ttl, IDLE_AT_MOST)
+    for attempt in range(3):
+        try:
+            async with store.acquire(pool) as conn:
+                return await _raise(pool, conn, key, holder, idle=idle, begin=begin)
+        except store.DISCONNECTED as error:
+            if attempt == 2:  # noqa: PLR2004 - the last of three tries
+                raise store.unavailable(error) from None
+            await asyncio.sleep(RECONNECT_WAITS_S[attempt])
+    raise AssertionError("three tries")
+
+
+async def _raise(
+    pool: Pool,
+    conn: Connection,
+    key: tuple[int, str],
+    holder: str,
+    *,
+    idle: timedelta,
+    begin: Begin[Result],
+) -> tuple[Fence, Result]:
+    pid = await fences.backend(conn)
+    try:
+        async with asyncio.TaskGroup() as group:
+            ender = group.create_task(_end_blockers(pool, pid), name="end blockers")
+            async with conn.transaction():
+                epoch, ver = await fences.raise_epoch(
+                    conn, key, holder, wait_ms=2 * TAKE_OVER_WAIT_MS
+                )
+                begun = await begin(conn, epoch)
+            ender.cancel()
+    except BaseExceptionGroup as failed:
+        raise first_of(failed) from None
+    idle_ms = int(idle.total_seconds() * 1000)
+    fence = Fence(pool, key, epoch=epoch, holder=holder, ver=ver, idle_ms=idle_ms)
+    return fence, begun
+
+
+async def _end_blockers(pool: Pool, pid: int) -> None:
+    """After a while, end the sessions that keep the one taking over from the fence's row."""
+    await asyncio.sleep(TAKE_OVER_WAIT_MS / 1000)
+    async with store.acquire(pool) as conn:
+        ended = await fences.end_blockers(conn, pid)
+    if ended:
+        log.warning(events.LEASE_TAKEN_OVER, ended_sessions=len(ended))

@@ -1,0 +1,192 @@
+"""The right to run: take it, renew it, notice its loss.
+
+A lease saves work; it doesn't decide whose work counts (`fence` does). One run of a stream of a
+collection holds it, renews it every third of its time to live, and is cancelled when it is lost
+or when it couldn't be renewed in time. States:
+
+    free ──take──> held ──renew──> held ... ──release──> free
+                    │ renewal refused, or too late: the work is cancelled
+                    └──> lost
+
+A holder that died frees its lease after `ttl`; one that was a process of this same machine, boot
+and process namespace and no longer exists is replaced at once. A cancelled or unanswered take is
+followed by a release of the same token, so that no lease is left without a holder.
+
+Back ends are `Leases`: PostgreSQL here, others behind the same protocol and the same tests.
+"""
+
+import asyncio
+import os
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Protocol
+
+import psutil
+import structlog
+
+from bibsync import events, store
+from bibsync.errors import LeaseHeld, LeaseLost, first_of
+from bibsync.store import Pool, leases
+from bibsync.store.leases import Held, Holder
+
+POLL_S = 0.5
+"""How often a waiting run looks whether the lease came free."""
+START_TOLERANCE_S = 2.0
+"""A process that began this much before or after the holder did is the holder."""
+
+Key = tuple[int, str]
+"""Collection and stream."""
+
+log = structlog.get_logger()
+
+
+class Leases(Protocol):
+    """Where leases are kept."""
+
+    async def take(self, key: Key, holder: Holder, *, ttl: timedelta) -> Held | None:
+        """Take the lease: None, or who holds it. Taking again with the same token succeeds."""
+
+    async def renew(self, key: Key, holder: Holder, *, ttl: timedelta) -> bool:
+        """Prolong the lease; False: it was lost."""
+
+    async def release(self, key: Key, holder: Holder) -> None:
+        """Free the lease; nothing happens where it isn't this holder's."""
+
+
+class PostgresLeases:
+    """Leases in a table, for installations without Redis."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def take(self, key: Key, holder: Holder, *, ttl: timedelta) -> Held | None:
+        """Take the lease, also from a holder of this machine that no longer exists."""
+        async with store.acquire(self._pool) as conn:
+            dead: str | None = None
+            while not await leases.take(conn, key, holder, ttl=ttl, instead_of=dead):
+                held = await leases.held(conn, key)
+                if held is not None and not is_dead(held.holder):
+                    return held
+                dead = held.holder.token if held else None
+        if dead:
+            log.info(events.LEASE_TAKEN_OVER, stream=key[1], because="its process is gone")
+        return None
+
+    async def renew(self, key: Key, holder: Holder, *, ttl: timedelta) -> bool:
+        """Prolong the lease by the server's clock."""
+        async with store.acquire(self._pool) as conn:
+            return await leases.renew(conn, key, holder.token, ttl=ttl)
+
+    async def release(self, key: Key, holder: Holder) -> None:
+        """Free the lease at once."""
+        async with store.acquire(self._pool) as conn:
+            await leases.release(conn, key, holder.token)
+
+
+@asynccontextmanager
+async def hold(
+    where: Leases, key: Key, *, ttl: timedelta, wait: timedelta = timedelta(0), random: Random
+) -> AsyncIterator[Holder]:
+    """Hold the lease for the time of the block, waiting at most `wait` for it.
+
+    Raises:
+        LeaseHeld: another run holds it.
+        LeaseLost: it was lost meanwhile; the block was cancelled.
+        StoreUnavailable: it could not be renewed in time.
+    """
+    holder = this_process()
+    try:
+        await _take(where, key, holder, ttl=ttl, wait=wait)
+        async with asyncio.TaskGroup() as group:
+            keeper = group.create_task(
+                _keep(where, key, holder, ttl=ttl, random=random), name=f"lease {key}"
+            )
+            yield holder
+            keeper.cancel()
+    except BaseExceptionGroup as failed:
+        raise first_of(failed) from None
+    finally:
+        with suppress(*store.DISCONNECTED):
+            async with asyncio.timeout(ttl.total_seconds() / 3):
+                await where.release(key, holder)
+
+
+def this_process() -> Holder:
+    """Describe this process as a holder, with a token of its own for each acquisition."""
+    pid = os.getpid()
+    return Holder(
+        token=uuid.uuid4().hex,
+        replica=f"{socket.gethostname()}:{pid}",
+        machine=_machine(),
+        process=pid,
+        began=psutil.Process(pid).create_time(),
+    )
+
+
+def is_dead(holder: Holder) -> bool:
+    """Tell whether the holder certainly no longer exists; of another machine nobody can tell."""
+    if holder.machine != _machine():
+        return False
+    try:
+        process = psutil.Process(holder.process)
+        gone = process.status() == psutil.STATUS_ZOMBIE
+        return gone or abs(process.create_time() - holder.began) > START_TOLERANCE_S
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        return False
+
+
+async def _take(
+    where: Leases, key: Key, holder: Holder, *, ttl: timedelta, wait: timedelta
+) -> None:
+    deadline = time.monotonic() + wait.total_seconds()
+    try:
+        while held := await where.take(key, holder, ttl=ttl):
+            if time.monotonic() >= deadline:
+                host = held.holder.replica.rsplit(":", 1)[0]
+                raise LeaseHeld(
+                    f"Another run is at it: process {held.holder.process} on {host}, "
+                    f"since {held.since:%Y-%m-%d %H:%M} UTC."
+                )
+            await asyncio.sleep(POLL_S)
+    except store.DISCONNECTED as error:
+        raise store.unavailable(error) from None
+
+
+async def _keep(where: Leases, key: Key, holder: Holder, *, ttl: timedelta, random: Random) -> None:
+    """Renew until cancelled; the deadline is counted from when the last good renewal began."""
+    ttl_s = ttl.total_seconds()
+    renewed = time.monotonic()
+    while True:
+        await asyncio.sleep(ttl_s / 3 * random.uniform(0.8, 1.0))
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(ttl_s / 6):
+                held = await where.renew(key, holder, ttl=ttl)
+        except store.DISCONNECTED as error:
+            if time.monotonic() - renewed >= ttl_s * 5 / 6:
+                raise store.unavailable(error) from None
+            continue
+        if not held:
+            log.warning(events.LEASE_LOST, stream=key[1])
+            raise LeaseLost("The lease was lost: a later run took over this collection.")
+        renewed = began
+
+
+@cache
+def _machine() -> str:
+    """Name this host, its boot and its process namespace: within them a pid means something."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        boot, namespace = f"{psutil.boot_time():.0f}", ""
+    return f"{boot} {namespace}".strip() or socket.gethostname()

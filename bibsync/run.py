@@ -1,0 +1,111 @@
+"""A run: one sync of one stream of one collection by one process; what it counts and reports."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from bibsync.errors import Problem
+
+PURCHASES = "purchases"
+METADATA = "metadata"
+
+
+class Outcome(StrEnum):
+    """How a run ended; the value stands in the database and in JSON."""
+
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    LOCKED = "locked"
+    PAUSED = "paused"
+    DEPOSED = "deposed"
+    INTERRUPTED = "interrupted"
+    ABSORBED = "absorbed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a run is asked to do.
+
+    `since` and `until` limit the run to [since, until); None leaves that side open.
+    `force_reimport` reads all of that span again, in a lane of its own.
+    """
+
+    stream: str = PURCHASES
+    since: datetime | None = None
+    until: datetime | None = None
+    force_reimport: bool = False
+    trigger: str = "person"
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run has done so far; it only ever grows, and may be watched while the run goes on.
+
+    `received` is the sum of new, changed, unchanged and rejected. `doubles` of these met again on
+    the same page, `new_rejects` were not known before. `to_read` is the vendor time that the run
+    found uncovered at its start, `has_read` how much of it is done.
+    """
+
+    windows: int = 0
+    blank: int = 0
+    pages: int = 0
+    requests: int = 0
+    retries: int = 0
+    received: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    new_rejects: int = 0
+    doubles: int = 0
+    shifts: int = 0
+    failed_windows: int = 0
+    to_read: timedelta = field(default_factory=timedelta)
+    has_read: timedelta = field(default_factory=timedelta)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The report of one run, as `run-once --json` prints it. Times are aware and in UTC."""
+
+    collection: str
+    stream: str
+    run: int | None
+    outcome: Outcome
+    tally: Tally
+    caught_up_to: datetime | None
+    duration_s: float
+    problem: Problem | None
+
+    def as_json(self) -> dict[str, object]:
+        """Return the document of contract section 5; fields are only ever added."""
+        tally = self.tally
+        return {
+            "type": "summary",
+            "collection": self.collection,
+            "stream": self.stream,
+            "run": self.run,
+            "outcome": self.outcome.value,
+            "windows": tally.windows,
+            "blank": tally.blank,
+            "pages": tally.pages,
+            "requests": tally.requests,
+            "retries": tally.retries,
+            "received": tally.received,
+            "new": tally.new,
+            "changed": tally.changed,
+            "unchanged": tally.unchanged,
+            "rejected": tally.rejected,
+            "new_rejects": tally.new_rejects,
+            "doubles": tally.doubles,
+            "shifts": tally.shifts,
+            "caught_up_to": utc_text(self.caught_up_to),
+            "duration_s": round(self.duration_s, 3),
+            "problem": self.problem.as_json() if self.problem else None,
+        }
+
+
+def utc_text(moment: datetime | None) -> str | None:
+    """Write a moment as JSON has it: UTC, whole seconds, `Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None

@@ -1,0 +1,126 @@
+"""PostgreSQL: one module per table, and how a pool of connections is opened here.
+
+Functions of the table modules take `conn` first and never open a transaction: the caller decides
+what is atomic. Statements are constants, so that a test prepares each against the schema.
+Whatever asyncpg raises when a server is away is one of DISCONNECTED.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import asyncpg
+
+from bibsync.errors import StoreUnavailable
+
+Connection = Any
+"""An asyncpg connection; the library ships no type information."""
+Pool = Any
+
+ACQUIRE_S = 10.0
+"""The longest wait for a free connection; asyncpg by itself would wait for ever."""
+COMMAND_S = 60.0
+
+DISCONNECTED: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a session that got lost raises this too
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.DiskFullError,
+)
+
+UNSTORABLE: tuple[type[BaseException], ...] = (
+    asyncpg.DataError,
+    asyncpg.ProgramLimitExceededError,
+    UnicodeEncodeError,
+)
+"""What PostgreSQL or its client says of one record that it can't hold."""
+
+UNREACHABLE = (
+    *DISCONNECTED,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ClientConfigurationError,
+    ValueError,
+)
+
+
+@asynccontextmanager
+async def open_pool(url: str, *, size: int = 4) -> AsyncIterator[Pool]:
+    """Open a pool of at most `size` connections; close it at the end.
+
+    `statement_cache_size=0` in the URL's query suits a pooler in transaction mode.
+
+    Raises:
+        StoreUnavailable: no connection could be made.
+    """
+    url, cached = _without_cache_size(url)
+    try:
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=size,
+            timeout=ACQUIRE_S,
+            command_timeout=COMMAND_S,
+            statement_cache_size=cached,
+            server_settings={"application_name": "bibsync", "timezone": "UTC"},
+        )
+    except UNREACHABLE as error:
+        raise unavailable(error) from None
+    try:
+        yield pool
+    finally:
+        try:
+            await asyncio.wait_for(pool.close(), ACQUIRE_S)
+        except TimeoutError:
+            pool.terminate()
+
+
+@asynccontextmanager
+async def acquire(pool: Pool) -> AsyncIterator[Connection]:
+    """Borrow a connection for at most one block, waiting no longer than ACQUIRE_S for it."""
+    async with pool.acquire(timeout=ACQUIRE_S) as conn:
+        yield conn
+
+
+def unavailable(error: BaseException) -> StoreUnavailable:
+    """Say in a sentence that the database can't be used; no part of its URL is repeated."""
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        return StoreUnavailable(
+            "The database is read-only.", remedy="Point [database] url at the primary server."
+        )
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        return StoreUnavailable("The database refuses the user or the password of [database] url.")
+    if isinstance(error, asyncpg.InvalidCatalogNameError):
+        return StoreUnavailable(
+            "The database that [database] url names does not exist.",
+            remedy="Create it: createdb bibsync, or name another.",
+        )
+    if isinstance(error, ValueError | asyncpg.ClientConfigurationError):
+        return StoreUnavailable(
+            "[database] url is not a PostgreSQL address.",
+            remedy='Write it as "postgresql://user@host/database".',
+        )
+    if isinstance(error, asyncpg.DiskFullError):
+        return StoreUnavailable("The database's disk is full.", remedy="Free some space there.")
+    kind = type(error).__name__
+    return StoreUnavailable(f"The database can't be reached ({kind}).")
+
+
+def _without_cache_size(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    size = query.pop("statement_cache_size", "100")
+    rest = urlencode(query, safe="/:")
+    return urlunsplit(parts._replace(query=rest)), int(size) if size.isdigit() else 100

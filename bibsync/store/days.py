@@ -1,0 +1,63 @@
+"""Table days: when each UTC day was last read from end to end, so that it is read again in time."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from bibsync.daybook import DayRead
+from bibsync.store import Connection
+from bibsync.window import Window, day
+
+DUE = """
+select d.day
+from (
+    select generate_series($3::timestamptz, $4::timestamptz, interval '1 day') as day
+) as d
+left join days r
+  on r.collection = $1 and r.stream = $2 and r.day = (d.day at time zone 'UTC')::date
+join lanes l on l.collection = $1 and l.stream = $2 and l.lane = 0
+where tstzrange(greatest(d.day, l.from_at), d.day + interval '1 day') <@ l.covered
+  and exists (
+    select from unnest($5::interval[]) as age
+    where d.day + interval '1 day' + age <= $6
+      and (r.read_at is null or r.read_at < d.day + interval '1 day' + age)
+)
+order by d.day
+"""
+NOTE = """
+insert into days as d (collection, stream, day, read_at, count, digest)
+select $1, $2, (noted.day at time zone 'UTC')::date, noted.read_at, noted.count, noted.digest
+from unnest($3::timestamptz[], $4::timestamptz[], $5::int[], $6::bytea[])
+    as noted (day, read_at, count, digest)
+on conflict (collection, stream, day) do update
+set read_at = greatest(d.read_at, excluded.read_at),
+    count = excluded.count, digest = excluded.digest
+"""
+
+
+async def due(
+    conn: Connection,
+    key: tuple[int, str],
+    reread: tuple[timedelta, ...],
+    *,
+    start: datetime,
+    now: datetime,
+) -> tuple[Window, ...]:
+    """Return the covered days from midnight `start` on that some age asks to read again."""
+    if not reread:
+        return ()
+    rows = await conn.fetch(DUE, *key, start, now - min(reread), list(reread), now)
+    return tuple(day(row["day"]) for row in rows)
+
+
+async def note(conn: Connection, key: tuple[int, str], read: Iterable[DayRead]) -> None:
+    """Note days that were read from end to end, inside the transaction of their last page."""
+    days = sorted(read, key=lambda each: each.midnight)
+    if days:
+        await conn.execute(
+            NOTE,
+            *key,
+            [each.midnight for each in days],
+            [each.read_at for each in days],
+            [each.count for each in days],
+            [each.digest for each in days],
+        )

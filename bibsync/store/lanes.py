@@ -1,0 +1,113 @@
+"""Table lanes: spans that have to be read, and what of them is covered.
+
+Lane 0 is the daily sync and has no end. A window that was read completely counts for every lane
+that is open, since all of them were asked for before.
+"""
+
+from datetime import datetime
+
+from bibsync.choice import LIVE, Lane
+from bibsync.coverage import Coverage
+from bibsync.store import Connection
+from bibsync.window import Window
+
+OPEN_LIVE = """
+insert into lanes (collection, stream, lane, kind, from_at) values ($1, $2, 0, 'live', $3)
+on conflict (collection, stream, lane) do update set from_at = excluded.from_at
+where lanes.from_at <> excluded.from_at
+"""
+JOINED = """
+select lane from lanes
+where collection = $1 and stream = $2 and kind = $3 and closed_at is null
+  and asked_from is not distinct from $4 and asked_until is not distinct from $5
+"""
+OPEN = """
+insert into lanes (
+    collection, stream, lane, kind, from_at, until_at, asked_from, asked_until, opened_at
+)
+select $1, $2, max(lane) + 1, $3, $6, $7, $4, $5, $8
+from lanes where collection = $1 and stream = $2
+returning lane
+"""
+UNFINISHED = """
+select lane, kind, from_at, until_at, covered from lanes
+where collection = $1 and stream = $2 and closed_at is null order by lane
+"""
+COVER = """
+update lanes set covered = covered + tstzmultirange(tstzrange($3, $4))
+where collection = $1 and stream = $2 and closed_at is null
+"""
+CLOSE = """
+update lanes set closed_at = $3
+where collection = $1 and stream = $2 and lane <> 0 and closed_at is null
+  and tstzmultirange(tstzrange(from_at, until_at)) <@ covered
+returning lane
+"""
+PARK = """
+update lanes set parked_until = $3 where collection = $1 and stream = $2 and lane = 0
+"""
+LIVE_COVERAGE = """
+select collection, stream, covered from lanes where lane = 0
+"""
+
+
+async def open_live(conn: Connection, key: tuple[int, str], start: datetime) -> None:
+    """Make sure that the stream has its live lane, from `start` on."""
+    await conn.execute(OPEN_LIVE, *key, start)
+
+
+async def open_lane(
+    conn: Connection,
+    key: tuple[int, str],
+    kind: str,
+    span: Window,
+    *,
+    asked: tuple[datetime | None, datetime | None],
+    now: datetime,
+) -> int:
+    """Open a lane over `span`, or join the open one that was asked for in the same words."""
+    joined: int | None = await conn.fetchval(JOINED, *key, kind, *asked)
+    if joined is not None:
+        return joined
+    opened: int = await conn.fetchval(OPEN, *key, kind, *asked, span.start, span.end, now)
+    return opened
+
+
+async def unfinished(conn: Connection, key: tuple[int, str]) -> tuple[Lane, ...]:
+    """Return the open lanes, the live one first."""
+    return tuple(
+        Lane(row["lane"], row["kind"], row["from_at"], row["until_at"], coverage(row["covered"]))
+        for row in await conn.fetch(UNFINISHED, *key)
+    )
+
+
+async def cover(conn: Connection, key: tuple[int, str], window: Window) -> None:
+    """Add a completely stored window, inside the transaction of its last page."""
+    await conn.execute(COVER, *key, window.start, window.end)
+
+
+async def close_finished(conn: Connection, key: tuple[int, str], now: datetime) -> list[int]:
+    """Close the lanes that are covered from end to end."""
+    return [row["lane"] for row in await conn.fetch(CLOSE, *key, now)]
+
+
+async def park(conn: Connection, key: tuple[int, str], until: datetime | None) -> None:
+    """Note when the next attempt is due at the earliest; binds the daemon only."""
+    await conn.execute(PARK, *key, until)
+
+
+async def live_coverage(conn: Connection) -> dict[tuple[int, str], Coverage]:
+    """Return the coverage of every collection's live lanes."""
+    return {
+        (row["collection"], row["stream"]): coverage(row["covered"])
+        for row in await conn.fetch(LIVE_COVERAGE)
+    }
+
+
+def coverage(multirange: object) -> Coverage:
+    """Turn PostgreSQL's multirange of half-open ranges into windows."""
+    assert isinstance(multirange, list), multirange  # noqa: S101 - asyncpg's form of a multirange
+    return tuple(Window(each.lower, each.upper) for each in multirange)
+
+
+assert LIVE == 0  # noqa: S101 - the statements above say 0

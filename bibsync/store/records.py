@@ -1,0 +1,216 @@
+"""Tables records, record_states and record_versions: what the vendor's records say now and said.
+
+The look-up comes first and most records end there: equal bytes need no parse and write nothing.
+What differs is written by one statement a page, sorted by control number; the predecessor of a
+changed record is kept with the run that replaced it. Two answers are ordered by when they were
+asked for, `Asked`, never by a clock.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from bibsync.record import Record
+from bibsync.store import Connection
+
+TOUCH_AFTER = timedelta(days=1)
+"""`last_seen` of an unchanged record is written at most this often."""
+BATCH = 200
+
+LOOK_UP = """
+select control_number, raw_hash, last_seen from record_states
+where collection = $1 and control_number = any($2::text[])
+"""
+STORE = """
+with page as (
+    select * from unnest(
+        $2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::text[],
+        $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
+        $16::text[]
+    ) as p (
+        control_number, raw_hash, fingerprint, title, author, isbns, publisher, published,
+        language, subjects, format, cover_url, material_type, repairs, marc
+    )
+),
+judged as (
+    select p.*, s.control_number is null as is_new,
+           s.control_number is not null and s.fingerprint <> p.fingerprint as is_changed
+    from page p
+    left join record_states s on s.collection = $1 and s.control_number = p.control_number
+    where s.control_number is null or (s.asked_epoch, s.asked_serial) <= ($17::bigint, $18::bigint)
+),
+kept as (
+    insert into record_versions (
+        collection, control_number, version, fingerprint, marc, valid_from, replaced_at, replaced_by
+    )
+    select $1, r.control_number, r.version, s.fingerprint, r.marc, r.last_changed, $19, $20
+    from judged j
+    join records r on r.collection = $1 and r.control_number = j.control_number
+    join record_states s on s.collection = $1 and s.control_number = j.control_number
+    where j.is_changed
+),
+stated as (
+    insert into record_states as s (
+        collection, control_number, raw_hash, fingerprint, asked_epoch, asked_serial, last_seen
+    )
+    select $1, control_number, raw_hash, fingerprint, $17, $18, $19
+    from judged order by control_number
+    on conflict (collection, control_number) do update
+    set raw_hash = excluded.raw_hash, fingerprint = excluded.fingerprint,
+        asked_epoch = excluded.asked_epoch, asked_serial = excluded.asked_serial,
+        last_seen = excluded.last_seen
+),
+written as (
+    insert into records as r (
+        collection, control_number, version, title, author, isbns, publisher, published, language,
+        subjects, format, cover_url, material_type, repairs, marc, first_seen, last_changed
+    )
+    select $1, control_number, 1, title, author, string_to_array(isbns, chr(31)), publisher,
+           published, language, string_to_array(subjects, chr(31)), format, cover_url,
+           material_type, string_to_array(repairs, chr(31)), marc::json, $19, $19
+    from judged where is_new or is_changed order by control_number
+    on conflict (collection, control_number) do update
+    set version = r.version + 1, title = excluded.title, author = excluded.author,
+        isbns = excluded.isbns, publisher = excluded.publisher, published = excluded.published,
+        language = excluded.language, subjects = excluded.subjects, format = excluded.format,
+        cover_url = excluded.cover_url, material_type = excluded.material_type,
+        repairs = excluded.repairs, marc = excluded.marc, last_changed = excluded.last_changed
+)
+select control_number, is_new, is_changed from judged
+"""
+TOUCH = """
+update record_states set last_seen = $3
+where collection = $1 and control_number = any($2::text[]) and last_seen < $3
+"""
+COUNT = """
+select collection, count(*) as records, count(withdrawn_at) as withdrawn
+from records group by collection
+"""
+ONE = """
+select c.name as collection, r.*, s.fingerprint, s.last_seen
+from records r
+join collections c on c.collection = r.collection
+join record_states s
+  on s.collection = r.collection and s.control_number = r.control_number
+where r.collection = $1 and r.control_number = $2
+"""
+AFTER = """
+select c.name as collection, r.*, s.fingerprint, s.last_seen
+from records r
+join collections c on c.collection = r.collection
+join record_states s
+  on s.collection = r.collection and s.control_number = r.control_number
+where r.collection = $1 and r.control_number > $2 and r.last_changed >= $3
+order by r.control_number
+limit $4
+"""
+ANALYZE = "analyze records, record_states"
+
+
+class Asked(NamedTuple):
+    """When an answer was asked for: the run's epoch and the request's number within the run."""
+
+    epoch: int
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is known of a stored record without reading it."""
+
+    raw_hash: bytes
+    last_seen: datetime
+
+    def is_stale(self, now: datetime) -> bool:
+        """Tell whether `last_seen` is old enough to be written anew."""
+        return now - self.last_seen >= TOUCH_AFTER
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What one page changed: control numbers of new and of changed records."""
+
+    new: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+async def look_up(conn: Connection, collection: int, keys: Iterable[str]) -> dict[str, State]:
+    """Return the states of those of `keys` that are stored."""
+    rows = await conn.fetch(LOOK_UP, collection, sorted(set(keys)))
+    return {row["control_number"]: State(row["raw_hash"], row["last_seen"]) for row in rows}
+
+
+async def store(
+    conn: Connection,
+    collection: int,
+    records: Iterable[Record],
+    *,
+    asked: Asked,
+    run: int,
+    now: datetime,
+) -> Stored:
+    """Store the records of a page, which are distinct, unless a later-asked answer did before."""
+    page = sorted(records, key=lambda record: record.control_number)
+    if not page:
+        return Stored((), ())
+    rows = await conn.fetch(STORE, collection, *_columns(page), *asked, now, run)
+    return Stored(
+        tuple(row["control_number"] for row in rows if row["is_new"]),
+        tuple(row["control_number"] for row in rows if row["is_changed"]),
+    )
+
+
+async def touch(conn: Connection, collection: int, keys: Sequence[str], now: datetime) -> None:
+    """Note that unchanged records were met again."""
+    if keys:
+        await conn.execute(TOUCH, collection, sorted(set(keys)), now)
+
+
+async def analyze(conn: Connection) -> None:
+    """Refresh the planner's figures: a look-up planned on an empty table stays a full scan."""
+    await conn.execute(ANALYZE)
+
+
+async def counts(conn: Connection) -> dict[int, tuple[int, int]]:
+    """Return how many records each collection has, and how many of them are withdrawn."""
+    rows = await conn.fetch(COUNT)
+    return {row["collection"]: (row["records"], row["withdrawn"]) for row in rows}
+
+
+async def one(conn: Connection, collection: int, control_number: str) -> Any | None:
+    """Return a record's row with its state, None where there is none."""
+    return await conn.fetchrow(ONE, collection, control_number)
+
+
+async def each(conn: Connection, collection: int, since: datetime) -> AsyncIterator[Any]:
+    """Yield the rows changed at or after `since`, by control number, in constant memory.
+
+    A record that changes meanwhile is seen before or after its change, never twice.
+    """
+    last = ""
+    while rows := await conn.fetch(AFTER, collection, last, since, BATCH):
+        for row in rows:
+            yield row
+        last = rows[-1]["control_number"]
+
+
+def _columns(page: list[Record]) -> list[list[Any]]:
+    joined = "\x1f".join
+    return [
+        [record.control_number for record in page],
+        [record.raw_hash for record in page],
+        [record.fingerprint for record in page],
+        [record.title for record in page],
+        [record.author for record in page],
+        [joined(record.isbns) for record in page],
+        [record.publisher for record in page],
+        [record.published for record in page],
+        [record.language for record in page],
+        [joined(record.subjects) for record in page],
+        [record.format for record in page],
+        [record.cover_url for record in page],
+        [record.material_type for record in page],
+        [joined(record.repairs) for record in page],
+        [record.marc.decode() for record in page],
+    ]

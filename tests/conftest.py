@@ -1,0 +1,88 @@
+"""A real PostgreSQL for every test that asks for one, and an empty database each.
+
+BIBSYNC_TEST_DATABASE_URL names a server to use instead of the embedded one; its user must be
+allowed to create databases.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from bibsync import store
+from bibsync.store import Pool, schema
+from bibsync.store.embedded import EmbeddedPostgres
+
+TEMPLATE = "bibsync_test_template"
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """Return the folder of real MARC records, which is no part of this project."""
+    named = os.environ.get("BIBSYNC_MARC_SAMPLES")
+    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "marc-samples"
+    if not folder.is_dir():
+        pytest.skip("no MARC samples here: name their folder in BIBSYNC_MARC_SAMPLES")
+    return folder
+
+
+@pytest.fixture(scope="session")
+async def server() -> AsyncIterator[str]:
+    """Return the URL of a PostgreSQL with a migrated template database."""
+    folder = Path(tempfile.mkdtemp(prefix="bibsync-test-"))
+    embedded = EmbeddedPostgres(
+        folder, fsync="off", full_page_writes="off", synchronous_commit="off", max_connections="100"
+    )
+    try:
+        url = os.environ.get("BIBSYNC_TEST_DATABASE_URL") or await embedded.start()
+        await _make_template(url)
+        yield url
+    finally:
+        await embedded.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+async def database(server: str) -> AsyncIterator[str]:
+    """Return the URL of a migrated, empty database of this test's own."""
+    name = f"bibsync_test_{os.urandom(6).hex()}"
+    admin = await asyncpg.connect(server)
+    try:
+        await admin.execute(f"create database {name} template {TEMPLATE}")
+        try:
+            yield at(server, name)
+        finally:
+            await admin.execute(f"drop database {name} with (force)")
+    finally:
+        await admin.close()
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Pool]:
+    """Return a pool of connections to an empty database."""
+    async with store.open_pool(database, size=8) as pool:
+        yield pool
+
+
+def at(server: str, database: str) -> str:
+    """Return the server's URL with another database."""
+    return urlunsplit(urlsplit(server)._replace(path=f"/{database}"))
+
+
+async def _make_template(server: str) -> None:
+    admin = await asyncpg.connect(server)
+    try:
+        await admin.execute(f"drop database if exists {TEMPLATE}")
+        await admin.execute(f"create database {TEMPLATE}")
+        conn = await asyncpg.connect(at(server, TEMPLATE))
+        try:
+            await schema.upgrade(conn)
+        finally:
+            await conn.close()
+    finally:
+        await admin.close()
