@@ -112,11 +112,15 @@ class Inquiry:
         def pause(error: Exception) -> bool | float:
             nonlocal attempt_no
             attempt_no += 1
-            if not isinstance(error, SourceBusy) or attempt_no >= self._attempts:
+            if not isinstance(error, SourceBusy):
                 return False
-            if halvable and isinstance(error, SourceTimedOut):
+            wait_s = self._wait_s(error, attempt_no - 1)
+            too_wide = halvable and isinstance(error, SourceTimedOut)
+            if too_wide or attempt_no >= self._attempts:
                 return False
-            return self._wait_s(error, attempt_no - 1)
+            self._tally.retries += 1
+            log.info(events.REQUEST_RETRIED, outcome=error.outcome, wait_s=round(wait_s, 1))
+            return wait_s
 
         async for attempt in stamina.retry_context(pause, attempts=self._attempts, timeout=None):
             with attempt:
@@ -132,6 +136,4 @@ class Inquiry:
             wait_s = max(busy.retry_after, wait_s)
         if wait_s > backoff.LONGEST_S:
             raise SourceParked(busy.message, wait_s=wait_s)
-        self._tally.retries += 1
-        log.info(events.REQUEST_RETRIED, outcome=busy.outcome, wait_s=round(wait_s, 1))
         return wait_s

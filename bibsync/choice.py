@@ -114,12 +114,13 @@ class Memory:
     """What this run did: read or reading now, failed, and how wide it asks.
 
     `cutoff` is the present that the run works towards: it moves only when the rolling day is read
-    again, else every look at the clock would open a gap of a second. `again` holds what of due
-    days and blanks was read in parts, after halving.
+    again, else every look at the clock would open a gap of a second. `rolled` holds the parts of
+    the rolling day that were read up to it, `again` what of due days and blanks was, after halving.
     """
 
     cutoff: datetime | None = None
     rolled_at: datetime | None = None
+    rolled: list[Window] = field(default_factory=list)
     reading: list[Piece] = field(default_factory=list)
     failed: list[Window] = field(default_factory=list)
     again: list[Window] = field(default_factory=list)
@@ -142,14 +143,16 @@ class Memory:
         """Learn from a window that was read, begun at `began`: how wide to ask, what is done."""
         self.widen(piece, records, sync)
         if piece.kind is Kind.ROLLING:
-            self.rolled_at = began
+            self.rolled.append(piece.window)
+            if self.cutoff is not None and piece.window.end >= self.cutoff:
+                self.rolled_at = began
         if piece.kind in {Kind.REREAD, Kind.BLANK}:
             self.again.append(piece.window)
 
     def present(self, now: datetime, clocks: datetime) -> datetime:
         """Return the cutoff, which moves to the `clocks`' present once an hour."""
         if self.cutoff is None or (self.rolled_at and now - self.rolled_at >= ROLL_AGAIN):
-            self.cutoff = clocks
+            self.cutoff, self.rolled_at, self.rolled = clocks, None, []
         return self.cutoff
 
     def halve(self, piece: Piece, sync: Sync) -> None:
@@ -170,11 +173,11 @@ def choose(known: Known, memory: Memory) -> Piece | None:
 
 def plan(known: Known) -> Iterator[Piece]:
     """Yield what a run would read if every window came back small; asks nobody."""
-    memory = Memory()
+    memory = Memory(cutoff=known.cutoff)
     while piece := choose(known, memory):
         yield piece
-        memory.widen(piece, 0, known.sync)
-        known = _as_if_read(known, memory, piece)
+        memory.covered(piece, known.now, records=0, sync=known.sync)
+        known = _as_if_read(known, piece)
 
 
 def outstanding(known: Known) -> timedelta:
@@ -228,16 +231,14 @@ def _begun(known: Known, memory: Memory) -> Iterator[Piece]:
 
 
 def _rolling(known: Known, memory: Memory) -> Iterator[Piece]:
-    if memory.rolled_at is not None and known.now - memory.rolled_at < ROLL_AGAIN:
+    if memory.rolled_at is not None:
         return
     start = known.cutoff - ROLLING
     if known.covered and known.cutoff - known.covered[-1].end <= ROLLING_AT_MOST:
         start = min(start, known.covered[-1].end)
-    if start >= known.cutoff:
-        return
-    for window in known.clipped([Window(start, known.cutoff)]):
-        if not any(window.overlaps(failed) for failed in memory.failed):
-            yield Piece(Kind.ROLLING, LIVE, window)
+    taken = _busy(known, memory) + memory.rolled
+    for part in coverage.subtract(known.clipped([Window(start, known.cutoff)]), taken):
+        yield Piece(Kind.ROLLING, LIVE, part)
 
 
 def _due_days(known: Known, memory: Memory) -> Iterator[Piece]:
@@ -292,9 +293,7 @@ def _last_of(gap: Window, width: timedelta) -> Window:
     return Window(start, gap.end)
 
 
-def _as_if_read(known: Known, memory: Memory, piece: Piece) -> Known:
-    if piece.kind is Kind.ROLLING:
-        memory.rolled_at = known.now
+def _as_if_read(known: Known, piece: Piece) -> Known:
     read = [piece.window]
     return replace(
         known,
@@ -302,6 +301,6 @@ def _as_if_read(known: Known, memory: Memory, piece: Piece) -> Known:
             replace(lane, covered=coverage.union([*lane.covered, *read])) for lane in known.lanes
         ),
         open_windows=tuple(w for w in known.open_windows if not piece.window.contains(w.window)),
-        days_due=tuple(due for due in known.days_due if not piece.window.contains(due)),
+        days_due=tuple(part for due in known.days_due for part in coverage.subtract([due], read)),
         blanks_due=coverage.subtract(known.blanks_due, read),
     )

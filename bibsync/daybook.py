@@ -43,6 +43,8 @@ class Daybook:
             whole = day(midnight)
             needed = whole.clipped(self.start, whole.end) or whole
             parts, earliest = self._parts.pop(midnight, ((), began))
+            if window.contains(needed):
+                parts, earliest = (), began
             parts = coverage.union([*parts, window])
             earliest = min(earliest, began)
             if not coverage.contains(parts, needed):

@@ -216,6 +216,15 @@ class RefusedForSafety(BibsyncError):
     default_remedy = "Look at what changed; `bibsync resume` lets the next run through."
 
 
+def _codes(kind: type[BibsyncError]) -> dict[str, int]:
+    below = {code: exit_ for each in kind.__subclasses__() for code, exit_ in _codes(each).items()}
+    return {kind.code: kind.exit_code} | below
+
+
+EXIT_CODES = _codes(BibsyncError)
+"""The exit code of each problem code."""
+
+
 def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the error that a task group ended with, the most telling one where there are several.
 

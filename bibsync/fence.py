@@ -56,7 +56,7 @@ class Fence:
         `write` may run more than once and must do nothing but use its connection.
 
         Raises:
-            LeaseLost: a later run took over; nothing of this call was written.
+            LeaseLost: a later run took over; nothing of this call was written after that.
             StoreUnavailable: the database stayed away; whether the last try landed is for the next
                 holder to read from the tables.
         """

@@ -23,7 +23,7 @@ from random import Random
 
 import structlog
 
-from bibsync import choice, coverage, events, fence, lease
+from bibsync import choice, coverage, events, fence, lease, outlook
 from bibsync.ask import BLANK_WAITS_S, Breakers, Inquiry
 from bibsync.choice import Known, Memory, Piece
 from bibsync.collection import Collection
@@ -46,12 +46,13 @@ from bibsync.lease import Leases
 from bibsync.perusal import Desk, TooWide, peruse
 from bibsync.run import Order, Outcome, Summary, Tally
 from bibsync.source import Source, present
-from bibsync.store import Connection, Pool, blanks, collections, days, lanes, runs, windows
+from bibsync.store import Connection, Pool, collections, lanes, runs, windows
 from bibsync.store.leases import Holder
-from bibsync.window import Window, midnight_before
 
 LAST_WORD_S = 5.0
 """How long a run that is cancelled may take to note that it was."""
+PARKED_AT_MOST = timedelta(hours=1)
+"""How long the daemon leaves a stream alone after its vendor gave no answer."""
 
 log = structlog.get_logger()
 
@@ -126,8 +127,8 @@ async def harvest(
             outcome, problem = Outcome.LOCKED, held.problem
         except LeaseLost as lost:
             outcome, problem = Outcome.DEPOSED, lost.problem
-        except StoreUnavailable as away:
-            outcome, problem = Outcome.FAILED, away.problem
+        except (StoreUnavailable, SourceError) as failed:
+            outcome, problem = Outcome.FAILED, failed.problem
     return Summary(
         collection=collection.name,
         stream=order.stream,
@@ -157,8 +158,8 @@ async def _begin(
             conn, key, trigger=order.trigger, replica=holder.replica, epoch=epoch, now=means.now()
         )
 
-    mine, number = await fence.take(means.pool, key, holder.token, ttl=means.lease_ttl, begin=begin)
     source = means.source(collection)
+    mine, number = await fence.take(means.pool, key, holder.token, ttl=means.lease_ttl, begin=begin)
     desk = Desk(
         run=number,
         sync=collection.sync,
@@ -219,16 +220,20 @@ class Run:
         return Outcome.PARTIAL if self._desk.tally.windows else Outcome.FAILED
 
     async def go(self) -> None:
-        """Read everything there is to read, `windows_at_once` windows at a time."""
+        """Read everything there is to read, `windows_at_once` windows at a time.
+
+        The first window is read alone: it shows whether the vendor knows us, and its clock.
+        """
         try:
             await self._prepare()
-            async with asyncio.TaskGroup() as group:
-                for worker in range(self._desk.sync.windows_at_once):
-                    group.create_task(self._work(), name=f"windows {worker} of {self._key}")
+            if await self._read_one():
+                async with asyncio.TaskGroup() as group:
+                    for worker in range(self._desk.sync.windows_at_once):
+                        group.create_task(self._work(), name=f"windows {worker} of {self._key}")
         except BaseExceptionGroup as failed:
             self._stopped_by(first_of(failed))
-        except CollectionPaused as paused:
-            self._stopped_by(paused)
+        except (CollectionPaused, SourceError) as stopped:
+            self._stopped_by(stopped)
 
     async def end(self, outcome: Outcome) -> None:
         """Note how the run ended."""
@@ -265,7 +270,11 @@ class Run:
         self.problem = error.problem
         self._paused = isinstance(error, CollectionPaused)
         if isinstance(error, SourceParked):
-            self._parked_until = self._desk.now() + timedelta(seconds=error.wait_s)
+            self._park(timedelta(seconds=error.wait_s))
+
+    def _park(self, wait: timedelta) -> None:
+        """Let the daemon try again after `wait`, but within an hour."""
+        self._parked_until = self._desk.now() + min(wait, PARKED_AT_MOST)
 
     async def _prepare(self) -> None:
         """Drop what no run goes on with, open the lane that was ordered, measure the way."""
@@ -282,35 +291,38 @@ class Run:
         self._desk.tally.to_read = choice.outstanding(await self._known())
 
     async def _open_lane(self, conn: Connection, known: Known) -> None:
-        start = max(known.sync.start_date, self._order.since or known.sync.start_date)
-        end = min(known.cutoff, self._order.until or known.cutoff)
-        if start < end:
-            await lanes.open_lane(
-                conn,
-                self._key,
-                "reimport",
-                Window(start, end),
-                asked=(self._order.since, self._order.until),
-                now=known.now,
-            )
+        span = outlook.span(known, self._order)
+        if span is not None:
+            asked = (self._order.since, self._order.until)
+            await lanes.open_lane(conn, self._key, "reimport", span, asked=asked, now=known.now)
 
     async def _work(self) -> None:
-        """Read one window after the other until none is left."""
-        while piece := await self._next():
-            try:
-                await peruse(self._desk, piece)
-                self._breaker.succeeded()
-            except TooWide:
-                await self._drop(piece)
-            except SourceBusy as busy:
-                await self._give_up(piece, busy)
-            finally:
+        while await self._read_one():
+            pass
+
+    async def _read_one(self) -> bool:
+        """Read the next window; False: none is left."""
+        piece = await self._next()
+        if piece is None:
+            return False
+        try:
+            await peruse(self._desk, piece)
+            self._breaker.succeeded()
+        except TooWide:
+            await self._drop(piece)
+        except SourceBusy as busy:
+            await self._give_up(piece, busy)
+        finally:
+            async with self._moved:
                 self._desk.memory.reading.remove(piece)
-                async with self._moved:
-                    self._moved.notify_all()
+                self._moved.notify_all()
+        return True
 
     async def _next(self) -> Piece | None:
-        """Choose; wait while all that is left is being read by this run."""
+        """Choose; wait while all that is left is being read by this run.
+
+        No window ends between the look at the store and the choice, else it were chosen again.
+        """
         memory = self._desk.memory
         async with self._moved:
             while True:
@@ -331,18 +343,7 @@ class Run:
         async def query(conn: Connection) -> Known:
             if not await collections.is_enabled(conn, self._key[0]):
                 raise CollectionPaused("The collection left the configuration; its records stay.")
-            start = midnight_before(desk.sync.start_date)
-            return Known(
-                sync=desk.sync,
-                now=now,
-                cutoff=cutoff,
-                lanes=await lanes.unfinished(conn, self._key),
-                open_windows=await windows.begun(conn, self._key),
-                days_due=await days.due(conn, self._key, desk.sync.reread, start=start, now=now),
-                blanks_due=await blanks.due(conn, self._key, desk.sync.reread, now),
-                since=order.since,
-                until=order.until,
-            )
+            return await outlook.look(conn, self._key, desk.sync, order, now=now, cutoff=cutoff)
 
         return await self._fence.read(query)
 
@@ -364,6 +365,7 @@ class Run:
         desk.memory.failed.append(piece.window)
         desk.tally.failed_windows += 1
         self.problem = busy.problem
+        self._park(PARKED_AT_MOST)
         log.warning(
             events.WINDOW_FAILED, window=str(piece.window), outcome=busy.outcome, why=busy.message
         )

@@ -126,7 +126,7 @@ def this_process() -> Holder:
         replica=f"{socket.gethostname()}:{pid}",
         machine=_machine(),
         process=pid,
-        began=psutil.Process(pid).create_time(),
+        began=_began(psutil.Process(pid)),
     )
 
 
@@ -137,7 +137,7 @@ def is_dead(holder: Holder) -> bool:
     try:
         process = psutil.Process(holder.process)
         gone = process.status() == psutil.STATUS_ZOMBIE
-        return gone or abs(process.create_time() - holder.began) > START_TOLERANCE_S
+        return gone or abs(_began(process) - holder.began) > START_TOLERANCE_S
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:
@@ -168,8 +168,9 @@ async def _keep(where: Leases, key: Key, holder: Holder, *, ttl: timedelta, rand
     while True:
         await asyncio.sleep(ttl_s / 3 * random.uniform(0.8, 1.0))
         began = time.monotonic()
+        left_s = renewed + ttl_s * 5 / 6 - began
         try:
-            async with asyncio.timeout(ttl_s / 6):
+            async with asyncio.timeout(min(ttl_s / 6, left_s)):
                 held = await where.renew(key, holder, ttl=ttl)
         except store.DISCONNECTED as error:
             if time.monotonic() - renewed >= ttl_s * 5 / 6:
@@ -179,6 +180,11 @@ async def _keep(where: Leases, key: Key, holder: Holder, *, ttl: timedelta, rand
             log.warning(events.LEASE_LOST, stream=key[1])
             raise LeaseLost("The lease was lost: a later run took over this collection.")
         renewed = began
+
+
+def _began(process: psutil.Process) -> float:
+    """Return seconds from the boot to the process's start: no jump of the clock moves that."""
+    return process.create_time() - psutil.boot_time()
 
 
 @cache

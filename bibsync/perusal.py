@@ -79,7 +79,7 @@ class _Perusal:
         if not self._clip_to_present():
             return
         while True:
-            held = await self._opened(answer)
+            answer, held = await self._opened(answer)
             verdict, known = self._judge(answer, held)
             fresh = held[known:]
             match verdict:
@@ -109,15 +109,16 @@ class _Perusal:
         )
 
     def _clip_to_present(self) -> bool:
-        """Cut off what the vendor's clock, known since its answer, says is still to come.
+        """Cut off what the vendor's clock, known since its answer, says was still to come.
 
-        False: nothing is left, and the run chooses anew.
+        What counts is when the window was begun: a purchase made while the answer was on its way
+        isn't in it. False: nothing is left, and the run chooses anew.
         """
         desk = self._desk
         skew = desk.source.skew()
         if skew is not None and abs(skew) > SKEW_WARNED_S:
             log.warning(events.CLOCK_DIFFERED, skew_s=round(skew))
-        end = present(desk.now(), skew)
+        end = present(self._began, skew)
         if self._piece.window.end > end:
             desk.memory.cutoff = min(desk.memory.cutoff or end, end)
             window = self._piece.window.clipped(self._piece.window.start, end)
@@ -126,15 +127,20 @@ class _Perusal:
             self._piece = replace(self._piece, window=window)
         return True
 
-    async def _opened(self, answer: Answer) -> Contents:
-        """Open a page; one of which nothing is readable is asked for once more."""
+    async def _opened(self, answer: Answer) -> tuple[Answer, Contents]:
+        """Open a page; one of which nothing is readable is asked for once more.
+
+        Returns the answer that counts and what it holds.
+        """
         desk = self._desk
         held = await contents.opened(answer.page, desk.fence, now=desk.now())
         if not contents.is_suspicious(held):
-            return held
+            return answer, held
         again = await self._ask()
         better = await contents.opened(again.page, desk.fence, now=desk.now())
-        return better if better and not contents.is_suspicious(better) else held
+        if better and not contents.is_suspicious(better):
+            return again, better
+        return answer, held
 
     def _judge(self, answer: Answer, held: Contents) -> tuple[Verdict, int]:
         if answer.page.blank:

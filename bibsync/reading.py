@@ -98,12 +98,13 @@ class Reading:
         return self._take_loosely(page) if self.loose else self._take_guarded(page)
 
     def take_blank(self) -> Verdict:
-        """Judge an answer without a body: after something was received it proves nothing."""
-        if self.received == 0:
-            return Verdict.ENDED
+        """Judge an answer without a body: after something was received it proves nothing.
+
+        Loose passes only begin after records were received, so there it is never believed at once.
+        """
         if self.loose:
             return self._end_pass()
-        return self._shift()
+        return Verdict.ENDED if self.received == 0 else self._shift()
 
     def loosen(self) -> None:
         """Give up asking for the last record again; begin the first loose pass."""
@@ -113,9 +114,11 @@ class Reading:
     def _take_guarded(self, page: Sequence[Entry]) -> tuple[Verdict, int]:
         if self.received == 0 and not page:
             return Verdict.ENDED, 0
-        known = len(self._overlap)
-        if tuple(entry.name for entry in page[:known]) != self._overlap:
+        known = min(len(self._overlap), len(page))
+        if tuple(entry.name for entry in page[:known]) != self._overlap[: max(known, 1)]:
             return self._shift(), 0
+        if known < len(self._overlap):
+            return self._creep(known), known
         fresh = page[known:]
         if not fresh:
             return Verdict.ENDED, known
@@ -125,6 +128,14 @@ class Reading:
             return self._shift(), known
         self._remember(page, first=max(self.last_pos, 1))
         return Verdict.MORE, known
+
+    def _creep(self, known: int) -> Verdict:
+        """Ask again from the end of an answer too short to reach behind what was received."""
+        if known == 1:
+            return self._shift()
+        self.last_key, self.last_pos = self._overlap[known - 1], self.last_pos + known - 1
+        self._overlap = self._overlap[known - 1 :]
+        return Verdict.MORE
 
     def _remember(self, page: Sequence[Entry], *, first: int) -> None:
         """Note a page that began at position `first`."""

@@ -1,10 +1,11 @@
 """A run: one sync of one stream of one collection by one process; what it counts and reports."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from bibsync.errors import Problem
+from bibsync.errors import EXIT_CODES, Problem
 
 PURCHASES = "purchases"
 METADATA = "metadata"
@@ -104,6 +105,32 @@ class Summary:
             "duration_s": round(self.duration_s, 3),
             "problem": self.problem.as_json() if self.problem else None,
         }
+
+
+PARTLY = 3
+PASSED_OVER = {Outcome.PAUSED, Outcome.ABSORBED}
+
+
+def exit_code(summaries: Sequence[Summary], *, all_of_them: bool) -> int:
+    """Return the exit code that contract section 5 gives these runs.
+
+    `all_of_them` tells that nobody named the collections: paused ones don't count then, and a
+    locked one beside a success is being done by another run.
+    """
+    if all_of_them:
+        summaries = [each for each in summaries if each.outcome not in PASSED_OVER]
+        if any(each.outcome is Outcome.SUCCEEDED for each in summaries):
+            summaries = [each for each in summaries if each.outcome is not Outcome.LOCKED]
+    codes = {_code(each) for each in summaries} or {0}
+    return codes.pop() if len(codes) == 1 else PARTLY
+
+
+def _code(summary: Summary) -> int:
+    if summary.outcome is Outcome.SUCCEEDED:
+        return PARTLY if summary.tally.new_rejects else 0
+    if summary.outcome is Outcome.PARTIAL:
+        return PARTLY
+    return EXIT_CODES.get(summary.problem.code, 1) if summary.problem else 0
 
 
 def utc_text(moment: datetime | None) -> str | None:

@@ -30,8 +30,19 @@ from cleared c, unnest(
 ) as rest
 """
 ASKED = """
-update blanks set asked_at = $5
-where collection = $1 and stream = $2 and start_at >= $3 and end_at <= $4
+with touched as (
+    delete from blanks
+    where collection = $1 and stream = $2 and start_at < $4 and end_at > $3
+    returning *
+)
+insert into blanks (collection, stream, start_at, end_at, first_blank, asked_at)
+select collection, stream, greatest(start_at, $3), least(end_at, $4), first_blank, $5
+from touched
+union all
+select t.collection, t.stream, lower(rest), upper(rest), t.first_blank, t.asked_at
+from touched t, unnest(
+    tstzmultirange(tstzrange(t.start_at, t.end_at)) - tstzmultirange(tstzrange($3, $4))
+) as rest
 """
 MARK = """
 insert into blanks (collection, stream, start_at, end_at, first_blank, asked_at)

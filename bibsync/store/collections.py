@@ -11,7 +11,7 @@ import structlog
 
 from bibsync import events
 from bibsync.collection import Collection
-from bibsync.errors import ConfigInvalid
+from bibsync.errors import ConfigInvalid, NotFound
 from bibsync.store import Connection
 
 LOCK = "select pg_advisory_xact_lock(hashtext('bibsync.collections'))"
@@ -61,6 +61,20 @@ class Row:
 async def all_rows(conn: Connection) -> list[Row]:
     """Return every collection that was ever synced, by name."""
     return [Row(*row) for row in await conn.fetch(ALL)]
+
+
+async def named(conn: Connection, name: str) -> Row:
+    """Return the collection of this name, in the configuration or not.
+
+    Raises:
+        NotFound: there is none.
+    """
+    rows = await all_rows(conn)
+    for row in rows:
+        if row.name == name:
+            return row
+    there = ", ".join(f'"{row.name}"' for row in rows) or "none"
+    raise NotFound(f'There is no collection "{name}".', remedy=f"The database has: {there}.")
 
 
 async def is_enabled(conn: Connection, number: int) -> bool:

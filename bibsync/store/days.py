@@ -10,16 +10,16 @@ from bibsync.window import Window, day
 DUE = """
 select d.day
 from (
-    select generate_series($3::timestamptz, $4::timestamptz, interval '1 day') as day
+    select generate_series($3::timestamptz, $4::timestamptz, interval '24 hours') as day
 ) as d
 left join days r
   on r.collection = $1 and r.stream = $2 and r.day = (d.day at time zone 'UTC')::date
 join lanes l on l.collection = $1 and l.stream = $2 and l.lane = 0
-where tstzrange(greatest(d.day, l.from_at), d.day + interval '1 day') <@ l.covered
+where tstzrange(greatest(d.day, l.from_at), d.day + interval '24 hours') <@ l.covered
   and exists (
     select from unnest($5::interval[]) as age
-    where d.day + interval '1 day' + age <= $6
-      and (r.read_at is null or r.read_at < d.day + interval '1 day' + age)
+    where d.day + interval '24 hours' + age <= $6
+      and (r.read_at is null or r.read_at < d.day + interval '24 hours' + age)
 )
 order by d.day
 """

@@ -4,6 +4,7 @@ Lane 0 is the daily sync and has no end. A window that was read completely count
 that is open, since all of them were asked for before.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from bibsync.choice import LIVE, Lane
@@ -46,9 +47,23 @@ returning lane
 PARK = """
 update lanes set parked_until = $3 where collection = $1 and stream = $2 and lane = 0
 """
-LIVE_COVERAGE = """
-select collection, stream, covered from lanes where lane = 0
+STANDINGS = """
+select l.collection, l.stream, l.covered, l.parked_until, exists (
+    select from lanes o
+    where o.collection = l.collection and o.stream = l.stream and o.lane <> 0
+      and o.closed_at is null
+) as backfilling
+from lanes l where l.lane = 0
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The live lane as status shows it; `backfilling`: another lane of the stream is open."""
+
+    covered: Coverage
+    parked_until: datetime | None
+    backfilling: bool
 
 
 async def open_live(conn: Connection, key: tuple[int, str], start: datetime) -> None:
@@ -96,11 +111,13 @@ async def park(conn: Connection, key: tuple[int, str], until: datetime | None) -
     await conn.execute(PARK, *key, until)
 
 
-async def live_coverage(conn: Connection) -> dict[tuple[int, str], Coverage]:
-    """Return the coverage of every collection's live lanes."""
+async def standings(conn: Connection) -> dict[tuple[int, str], Standing]:
+    """Return how the live lane of every collection and stream stands."""
     return {
-        (row["collection"], row["stream"]): coverage(row["covered"])
-        for row in await conn.fetch(LIVE_COVERAGE)
+        (row["collection"], row["stream"]): Standing(
+            coverage(row["covered"]), row["parked_until"], row["backfilling"]
+        )
+        for row in await conn.fetch(STANDINGS)
     }
 
 

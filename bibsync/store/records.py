@@ -105,6 +105,10 @@ where r.collection = $1 and r.control_number > $2 and r.last_changed >= $3
 order by r.control_number
 limit $4
 """
+FINGERPRINTS = """
+select control_number, encode(fingerprint, 'hex') as fingerprint
+from record_states where collection = $1
+"""
 ANALYZE = "analyze records, record_states"
 
 
@@ -176,6 +180,12 @@ async def counts(conn: Connection) -> dict[int, tuple[int, int]]:
     """Return how many records each collection has, and how many of them are withdrawn."""
     rows = await conn.fetch(COUNT)
     return {row["collection"]: (row["records"], row["withdrawn"]) for row in rows}
+
+
+async def fingerprints(conn: Connection, collection: int) -> dict[str, str]:
+    """Return the fingerprint of every record in hex, to compare with a ledger of the truth."""
+    rows = await conn.fetch(FINGERPRINTS, collection)
+    return {row["control_number"]: row["fingerprint"] for row in rows}
 
 
 async def one(conn: Connection, collection: int, control_number: str) -> Any | None:

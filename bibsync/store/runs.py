@@ -96,3 +96,9 @@ async def latest_success(conn: Connection) -> dict[tuple[int, str], datetime]:
     """Return when each collection and stream last succeeded."""
     rows = await conn.fetch(LATEST_SUCCESS)
     return {(row["collection"], row["stream"]): row["finished"] for row in rows}
+
+
+def problem(row: Any) -> dict[str, Any] | None:
+    """Return the problem that a run's row tells, None where there was none."""
+    found: dict[str, Any] | None = orjson.loads(row["problem"]) if row["problem"] else None
+    return found

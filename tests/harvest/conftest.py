@@ -2,10 +2,9 @@
 
 import pytest
 import stamina
+from world import Vendor, World
 
 from bibsync.store import Pool
-
-from world import Vendor, World
 
 
 @pytest.fixture(autouse=True)

@@ -5,20 +5,27 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import Any
 
 from pydantic import SecretStr
 
 from bibsync import marc, store
+from bibsync.ask import Breakers
+from bibsync.choice import Lane, OpenWindow
 from bibsync.collection import Collection, Sync
+from bibsync.coverage import Coverage
+from bibsync.errors import SourceBusy, SourceTimedOut
 from bibsync.harvest import Means, harvest
 from bibsync.lease import PostgresLeases
-from bibsync.run import Order, Summary, Tally
+from bibsync.run import PURCHASES, Order, Summary, Tally
 from bibsync.source import Page
-from bibsync.store import Pool, collections
+from bibsync.store import Pool, collections, lanes, windows
 from bibsync.window import Window
 
 NOW = datetime(2024, 3, 10, 12, 0, tzinfo=UTC)
 START = datetime(2024, 1, 1, tzinfo=UTC)
+MIDNIGHT = datetime(2024, 3, 10, tzinfo=UTC)
+"""The one before NOW: a collection that begins there is read in one window."""
 QUIET = {"reread": (), "start_date": START}
 
 
@@ -55,7 +62,6 @@ class Vendor:
     page_size: int = 50
     ahead_s: float | None = 0.0
     asked: list[tuple[Window, int]] = field(default_factory=list)
-    waiting: asyncio.Event | None = None
 
     def skew(self) -> float | None:
         return self.ahead_s if self.asked else None
@@ -65,12 +71,50 @@ class Vendor:
         self.asked.append((window, offset))
         if self.hook and (made := self.hook(window, offset)):
             return made
+        inside = self.inside(window)
+        return page(inside[offset - 1 : offset - 1 + self.page_size])
+
+    def inside(self, window: Window) -> list[Bought]:
+        """Return the purchases that a request for this window is about, in the vendor's order."""
         since = window.start - timedelta(seconds=1)
-        inside = sorted(
+        return sorted(
             (each for each in self.purchases if since <= each.at < window.end),
             key=lambda each: (each.at, each.key),
         )
-        return page(inside[offset - 1 : offset - 1 + self.page_size])
+
+
+@dataclass
+class Script:
+    """A hook that gives the next answers from a list, then lets the vendor answer.
+
+    An answer is a page, an error to raise, a function to call first, or None for the right one.
+    `left` is what has not been given yet.
+    """
+
+    left: list[Page | Exception | Callable[[], object] | None]
+
+    def __call__(self, _window: Window, _offset: int) -> Page | None:
+        answer = self.left.pop(0) if self.left else None
+        if isinstance(answer, Exception):
+            raise answer
+        if callable(answer):
+            answer()
+            return None
+        return answer
+
+
+BLANK = Page((), blank=True)
+EMPTY = Page(())
+
+
+def busy(retry_after: float | None = None) -> SourceBusy:
+    """Return the error of an overloaded vendor."""
+    return SourceBusy("The vendor is busy.", outcome="http_503", retry_after=retry_after)
+
+
+def timed_out() -> SourceTimedOut:
+    """Return the error of a vendor that took too long."""
+    return SourceTimedOut("The vendor took too long.")
 
 
 def page(purchases: Iterable[Bought]) -> Page:
@@ -105,6 +149,7 @@ class World:
     collection: Collection = field(default_factory=collection)
     number: int = 0
     ttl: timedelta = timedelta(seconds=60)
+    breakers: Breakers = field(default_factory=Breakers)
 
     def means(self) -> Means:
         return Means(
@@ -112,10 +157,15 @@ class World:
             leases=PostgresLeases(self.pool),
             source=lambda _: self.vendor,
             lease_ttl=self.ttl,
+            breakers=self.breakers,
             now=lambda: self.now,
             random=Random(self.seed),
             blank_waits_s=(0.0, 0.0),
         )
+
+    def configure(self, **sync: object) -> None:
+        """Change the collection's settings; `start_date=MIDNIGHT` leaves one window to read."""
+        self.collection = replace(self.collection, sync=replace(self.collection.sync, **sync))
 
     async def enrol(self) -> None:
         async with store.acquire(self.pool) as conn, conn.transaction():
@@ -131,15 +181,53 @@ class World:
 
     async def stored(self) -> dict[str, str]:
         """Return the title of every stored record, by control number."""
-        rows = await self.pool.fetch("select control_number, title from records")
+        rows = await self._fetch("select control_number, title from records where collection = $1")
         return {row["control_number"]: row["title"] for row in rows}
 
     async def rejects(self) -> Sequence[str]:
-        rows = await self.pool.fetch("select reason from rejects order by reject")
+        """Return the reason of every reject, in the order they were met first."""
+        rows = await self._fetch("select reason from rejects where collection = $1 order by reject")
         return [row["reason"] for row in rows]
 
+    async def lanes(self) -> tuple[Lane, ...]:
+        """Return the open lanes, the live one first."""
+        return await lanes.unfinished(self.pool, self.key)
+
+    async def covered(self) -> Coverage:
+        """Return the coverage of the live lane."""
+        return (await self.lanes())[0].covered
+
+    async def open_windows(self) -> tuple[OpenWindow, ...]:
+        """Return the windows that were begun and aren't finished."""
+        return await windows.begun(self.pool, self.key)
+
+    async def blanks(self) -> list[Window]:
+        """Return the stretches that were answered without a body."""
+        rows = await self._fetch(
+            "select start_at, end_at from blanks where collection = $1 order by start_at"
+        )
+        return [Window(row["start_at"], row["end_at"]) for row in rows]
+
+    async def value(self, sql: str) -> object:
+        """Return the one value of a query about this collection, which is $1."""
+        return await self.pool.fetchval(sql, self.number)
+
+    async def execute(self, sql: str) -> None:
+        """Change what is stored of this collection, which is $1, from outside."""
+        await self.pool.execute(sql, self.number)
+
     def truth(self) -> dict[str, str]:
+        """Return what must be stored in the end."""
         return {each.key: each.title for each in self.vendor.purchases if each.controls == 1}
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """Return collection and stream, as the store's tables are keyed."""
+        return self.number, PURCHASES
+
+    async def _fetch(self, sql: str) -> list[Any]:
+        rows: list[Any] = await self.pool.fetch(sql, self.number)
+        return rows
 
 
 def _marcxml(each: Bought) -> str:

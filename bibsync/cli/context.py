@@ -1,0 +1,186 @@
+"""What every command needs: the configuration, an event loop that stops on signals, the database.
+
+`--config` and `--debug` belong to bibsync itself, yet are understood anywhere on the line.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+import uvloop
+
+from bibsync import __version__, events, store
+from bibsync.cli.text import say
+from bibsync.config import Config, find, load
+from bibsync.errors import SchemaUnfit
+from bibsync.store import Pool, schema
+from bibsync.store.embedded import EmbeddedPostgres, exists
+
+Result = TypeVar("Result")
+
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+HOISTED = {"--config": 1, "--debug": 0}
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON lines for programs.")]
+
+
+@dataclass(slots=True)
+class Switch:
+    """A switch of the whole command line."""
+
+    on: bool = False
+    config: Path | None = None
+
+
+DEBUG = Switch()
+
+
+class Interrupted(Exception):
+    """The process was asked to stop, and did."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number.name)
+        self.exit_code = EXIT_CODES[number]
+        self.sentence = (
+            "Stopped. What was stored stays stored; run again and it goes on from there."
+        )
+
+
+def opening(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="The configuration file. Left out: $BIBSYNC_CONFIG, ./bibsync.toml, "
+            "/etc/bibsync/bibsync.toml.",
+        ),
+    ] = None,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Log everything; show tracebacks of errors.")
+    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Keep a library's electronic collections in step with their vendors' MARC records.
+
+    Try it:  bibsync demo
+    """
+    if version:
+        typer.echo(f"bibsync {__version__}")
+        raise typer.Exit
+    DEBUG.on, DEBUG.config = debug, config
+
+
+def hoisted(arguments: list[str]) -> list[str]:
+    """Move --config and --debug to the front, where typer expects them."""
+    front: list[str] = []
+    rest: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        word = waiting.pop(0)
+        name = word.split("=", 1)[0]
+        if word == "--":
+            return [*front, *rest, word, *waiting]
+        if name in HOISTED:
+            front.append(word)
+            if HOISTED[name] and "=" not in word and waiting:
+                front.append(waiting.pop(0))
+        else:
+            rest.append(word)
+    return [*front, *rest]
+
+
+def configuration() -> Config:
+    """Load the configuration in force, tell its warnings, and set up the log.
+
+    Raises:
+        ConfigInvalid: with every problem.
+    """
+    config = load(find(DEBUG.config, os.environ), os.environ)
+    for warning in config.warnings:
+        say(f"warning: {warning}")
+    events.configure("debug" if DEBUG.on else config.log.level, config.log.format)
+    return config
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run `work` in a new event loop; SIGINT and SIGTERM cancel it, a second one ends at once.
+
+    Raises:
+        Interrupted: a signal came; all that was under way has ended.
+    """
+    received: list[signal.Signals] = []
+
+    async def watched() -> Result:
+        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+
+        def stop(number: signal.Signals) -> None:
+            if received:
+                os._exit(EXIT_CODES[number])
+            received.append(number)
+            if task:
+                task.cancel()
+
+        for number in EXIT_CODES:
+            loop.add_signal_handler(number, stop, number)
+        return await work
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(watched())
+    except asyncio.CancelledError:
+        if received:
+            raise Interrupted(received[0]) from None
+        raise
+
+
+@asynccontextmanager
+async def connected(config: Config, *, size: int = 4) -> AsyncIterator[Pool]:
+    """Connect to the database that is configured, the embedded one where none is.
+
+    Raises:
+        StoreUnavailable: it can't be reached or started.
+    """
+    async with AsyncExitStack() as stack:
+        if config.database.url is None:
+            url = await stack.enter_async_context(EmbeddedPostgres(config.state_dir))
+        else:
+            url = config.database.url.get_secret_value()
+        yield await stack.enter_async_context(store.open_pool(url, size=size))
+
+
+@asynccontextmanager
+async def writable(config: Config, *, size: int = 4) -> AsyncIterator[Pool]:
+    """Connect for a command that writes: the schema is made or brought up to date first.
+
+    Raises:
+        StoreUnavailable, SchemaUnfit: the database can't be used.
+    """
+    async with connected(config, size=size) as pool:
+        async with store.acquire(pool) as conn:
+            if config.database.upgrade == "auto":
+                await schema.upgrade(conn)
+            elif not await schema.require(conn):
+                raise SchemaUnfit('The database is empty, and [database] upgrade is "never".')
+        yield pool
+
+
+@asynccontextmanager
+async def readable(config: Config) -> AsyncIterator[Pool | None]:
+    """Connect for a command that only reads; None where nobody has set up a database yet.
+
+    Raises:
+        StoreUnavailable, SchemaUnfit: the database can't be used.
+    """
+    if config.database.url is None and not exists(config.state_dir):
+        yield None
+        return
+    async with connected(config) as pool:
+        async with store.acquire(pool) as conn:
+            fits = await schema.require(conn)
+        yield pool if fits else None

@@ -1,0 +1,186 @@
+"""bibsync demo: see it work, without a server, an account or a configuration."""
+
+import shutil
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bibsync import config as configuration, events, store
+from bibsync.cli import context, run_once
+from bibsync.cli.text import out, say, table
+from bibsync.config import Config
+from bibsync.reject import PLAIN, Reason
+from bibsync.run import Order, Outcome, Summary
+from bibsync.simulator import showcase
+from bibsync.store import Pool, collections, records, rejects
+
+MOST_RUNS = 8
+"""The faulty vendor may fail a window for good; the next run heals it, as it would at night."""
+
+NEXT = """
+Five things to try next:
+  bibsync demo --keep             keep the data, then look at it: status, rejects list, records show
+  bibsync simulate --faults all   the vendor by itself, with everything that can go wrong
+  bibsync simulate --marc FILE    serve your own MARC records as purchases
+  bibsync config check            with a bibsync.toml of your own account (see README.md)
+  bibsync run-once --all          sync it; run it again and nothing is read twice
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the result table shows of one collection."""
+
+    name: str
+    records: int
+    rejected: Counter[str]
+    requests: int
+    received: int
+    seconds: float
+    true: bool
+
+    @property
+    def reasons(self) -> str:
+        """The rejects, in plain words."""
+        if not self.rejected:
+            return "0"
+        each = (f"{count} {PLAIN[Reason(reason)]}" for reason, count in self.rejected.items())
+        return "; ".join(each)
+
+
+def demo(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the data and a configuration to look at it with.")
+    ] = False,
+) -> None:
+    """Sync three made-up libraries into a real database: no server, no account, no configuration.
+
+    bibsync demo
+
+    One of the libraries answers with faults, one has a history since 2014. At the end the database
+    is compared with what the vendor says is true: exit 0 if they are equal.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="bibsync-demo-"))
+    try:
+        equal = context.run(_demo(folder))
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    if keep:
+        out(f"Kept in {folder}. Look at it with:")
+        for command in ("status", "rejects list"):
+            out(f"  bibsync --config {folder / 'bibsync.toml'} {command}")
+    raise typer.Exit(0 if equal else 1)
+
+
+async def _demo(folder: Path) -> bool:
+    events.configure("error", "auto")
+    today = datetime.now(UTC).date()
+    libraries = showcase.libraries(today)
+    say("Starting a vendor simulator and a PostgreSQL of its own ...")
+    async with showcase.started() as base_url:
+        file = folder / "bibsync.toml"
+        file.touch(mode=0o600)
+        file.write_text(_written(libraries, base_url, folder))
+        config = configuration.load(file, {})
+        async with context.writable(config) as pool:
+            say(f"Syncing {len(libraries)} libraries ...")
+            began = time.monotonic()
+            runs = await _synced(config)
+            seconds = time.monotonic() - began
+            shown = [
+                await _compared(
+                    pool, each, base_url, [r for r in runs if r.collection == each.name]
+                )
+                for each in libraries
+            ]
+    _report(shown, seconds)
+    return all(each.true for each in shown)
+
+
+def _written(libraries: tuple[showcase.Shown, ...], base_url: str, folder: Path) -> str:
+    head = f"""# bibsync demo, {datetime.now(UTC):%Y-%m-%d}
+state_dir = "{folder}"
+[sync]
+requests_per_second = 100000.0        # the vendor is ourselves; leave this out for a real one
+windows_at_once = 4
+"""
+    each = [
+        f"""
+[[collections]]
+name = "{library.name}"
+source = "bibliotheca"
+library_id = "{library.library_id}"
+account_id = "{showcase.ACCOUNT}"
+account_key = "{showcase.KEY}"
+base_url = "{base_url}"
+start_date = {library.since}
+"""
+        for library in libraries
+    ]
+    return head + "".join(each)
+
+
+async def _synced(config: Config) -> list[Summary]:
+    """Run until every collection succeeded, as a schedule would; usually that is once or twice."""
+    runs: list[Summary] = []
+    due = list(config.collections)
+    for _ in range(MOST_RUNS):
+        done = await run_once.sync(config, due, Order(trigger="person"), wait_lock=timedelta(0))
+        runs += done
+        left = {each.collection for each in done if each.outcome is not Outcome.SUCCEEDED}
+        due = [each for each in due if each.name in left]
+        if not due:
+            break
+    return runs
+
+
+async def _compared(
+    pool: Pool, library: showcase.Shown, base_url: str, runs: list[Summary]
+) -> Shown:
+    """Compare what is stored of a library with the vendor's truth."""
+    runs = [run for run in runs if run.collection == library.name]
+    ledger = await showcase.truth(base_url, library.library_id)
+    expected = {number: each["fingerprint"] for number, each in ledger["records"].items()}
+    async with store.acquire(pool) as conn:
+        number = (await collections.named(conn, library.name)).number
+        prints = await records.fingerprints(conn, number)
+        rejected = await rejects.listed(conn, collection=number, limit=10_000)
+    return Shown(
+        name=library.name,
+        records=len(prints),
+        rejected=Counter(row["reason"] for row in rejected),
+        requests=sum(run.tally.requests for run in runs),
+        received=sum(run.tally.received for run in runs),
+        seconds=sum(run.duration_s for run in runs),
+        true=prints == expected
+        and Counter(row["reason"] for row in rejected)
+        == Counter(each["reason"] for each in ledger["rejects"])
+        and all(run.outcome is Outcome.SUCCEEDED for run in runs[-1:]),
+    )
+
+
+def _report(shown: list[Shown], seconds: float) -> None:
+    table(
+        ("COLLECTION", "RECORDS", "SET ASIDE", "REQUESTS", "PER 50 TITLES", "AS THE VENDOR SAYS"),
+        (
+            (
+                each.name,
+                each.records,
+                each.reasons,
+                each.requests,
+                f"{each.requests * 50 / max(each.records, 1):.1f}",
+                "yes" if each.true else "NO",
+            )
+            for each in shown
+        ),
+    )
+    received = sum(each.received for each in shown)
+    out(f"{received} records in {seconds:.1f} s: {received / seconds:.0f} a second.")
+    out(NEXT)

@@ -1,0 +1,146 @@
+"""bibsync records: the records that are stored."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import typer
+
+from bibsync import store
+from bibsync.cli import context
+from bibsync.cli.context import Json, configuration
+from bibsync.cli.text import local, moment, out, out_json, printable, say
+from bibsync.config import Config
+from bibsync.errors import BibsyncError, NotFound, UsageWrong
+from bibsync.exports import jsonl, mnemonic
+from bibsync.store import collections, records
+
+app = typer.Typer(no_args_is_help=True, help="Look at records and hand them on.")
+
+FORMATS = ("jsonl",)
+EVER = datetime(1, 1, 1, tzinfo=UTC)
+
+Of = Annotated[str, typer.Option("--collection", metavar="NAME", help="Of this collection.")]
+
+
+class NotWritten(BibsyncError):
+    """The export could not be written; no file was left behind."""
+
+    code = "not_written"
+    default_remedy = "Free some space or choose another file, and export again."
+
+
+@app.command()
+def show(
+    control_number: Annotated[str, typer.Argument(help="Field 001 of the record.")],
+    collection: Of,
+    json: Json = False,
+) -> None:
+    """Show one record as it is stored, field by field.
+
+    bibsync records show ehasb89 --collection "Springfield cloudLibrary"
+    """
+    config = configuration()
+    row = context.run(_one(config, collection, control_number))
+    if json:
+        out_json(jsonl.document(row))
+        return
+    out(f"{row['collection']}, {row['control_number']}, version {row['version']}")
+    for word, at in (
+        ("first seen", row["first_seen"]),
+        ("last changed", row["last_changed"]),
+        ("last seen", row["last_seen"]),
+    ):
+        out(f"{word} {local(at, config.timezone)}")
+    if row["repairs"]:
+        out(f"repaired: {', '.join(row['repairs'])}")
+    out()
+    out(printable(mnemonic.text(row)))
+
+
+@app.command()
+def export(
+    collection: Of,
+    form: Annotated[str, typer.Option("--format", help="jsonl")] = "jsonl",
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Left out: standard output.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Changed since: a date, a time, or 7d.")
+    ] = None,
+) -> None:
+    """Write the records of a collection, one at a time, in constant memory.
+
+    bibsync records export --collection "Springfield cloudLibrary" --output records.jsonl
+    """
+    if form not in FORMATS:
+        raise UsageWrong(f"--format: there is no format {form!r}; there is: {', '.join(FORMATS)}.")
+    changed = moment(since, name="--since", now=datetime.now(UTC)) or EVER
+    config = configuration()
+    with _target(output) as target:
+        count = context.run(_export(config, collection, changed, target))
+    if output is not None:
+        say(f"{count} records written to {output}.")
+
+
+async def _one(config: Config, collection: str, control_number: str) -> Any:
+    async with context.readable(config) as pool:
+        row = None
+        if pool is not None:
+            async with store.acquire(pool) as conn:
+                known = await collections.named(conn, collection)
+                row = await records.one(conn, known.number, control_number.strip())
+        if row is None:
+            raise NotFound(
+                f'There is no record "{control_number}" in "{collection}".',
+                remedy="`bibsync records export` writes all there are.",
+            )
+        return row
+
+
+async def _export(config: Config, collection: str, since: datetime, target: BinaryIO) -> int:
+    count = 0
+    async for row in _each(config, collection, since):
+        target.write(jsonl.line(row))
+        count += 1
+    return count
+
+
+async def _each(config: Config, collection: str, since: datetime) -> AsyncIterator[Any]:
+    async with context.readable(config) as pool:
+        if pool is None:
+            return
+        async with store.acquire(pool) as conn:
+            known = await collections.named(conn, collection)
+            async for row in records.each(conn, known.number, since):
+                yield row
+
+
+@contextmanager
+def _target(output: Path | None) -> Iterator[BinaryIO]:
+    """Give the file to write to; a named one appears whole under its name, or not at all.
+
+    Raises:
+        NotWritten: it can't be written.
+    """
+    if output is None:
+        try:
+            yield sys.stdout.buffer
+        finally:
+            sys.stdout.buffer.flush()
+        return
+    part = output.with_name(f"{output.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(output)
+    except OSError as error:
+        raise NotWritten(f"{output} can't be written: {error.strerror}.") from None
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,77 @@
+"""bibsync simulate: the vendor simulator by itself."""
+
+import asyncio
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bibsync.cli import context
+from bibsync.cli.text import moment, out_json, say
+from bibsync.errors import UsageWrong
+from bibsync.simulator import Faults, Library, Vendor, serve
+
+LIBRARY, ACCOUNT, KEY = "simulated", "partner", "secret"
+
+
+def simulate(
+    port: Annotated[int, typer.Option(help="0: any free one.")] = 8471,
+    faults: Annotated[
+        str, typer.Option(help='"none", "all", or kinds: "http_502=0.05,blank=0.1".')
+    ] = "none",
+    titles: Annotated[int, typer.Option(help="Purchases to make up.")] = 1000,
+    since: Annotated[str, typer.Option(metavar="TIME", help="First purchase.")] = "365d",
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Left out: now.")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same history, same faults.")] = 0,
+    latency: Annotated[int, typer.Option(metavar="MS", help="Milliseconds per answer.")] = 0,
+    marc: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Serve these MARC records (ISO 2709 or MARCXML)."),
+    ] = None,
+    library: Annotated[str, typer.Option(help="library_id of the account.")] = LIBRARY,
+) -> None:
+    """Serve a made-up cloudLibrary on this machine, with its quirks and, if asked for, faults.
+
+    bibsync simulate --faults all
+    bibsync simulate --marc records.mrc --since 2024-01-01 --until 2024-02-01
+
+    Its account is account_id "partner" with account_key "secret".
+    """
+    now = datetime.now(UTC)
+    start = moment(since, name="--since", now=now) or now
+    end = moment(until, name="--until", now=now) or now
+    days = (start.date(), max(end.date(), start.date() + timedelta(days=1)))
+    kinds = Faults.parse(faults)
+    served = _library(library, titles, days, seed, marc)
+    vendor = Vendor([served], faults=kinds, seed=seed, latency_s=latency / 1000)
+    context.run(_serve(vendor, library, port))
+
+
+def _library(
+    name: str, titles: int, days: tuple[date, date], seed: int, files: list[Path] | None
+) -> Library:
+    since, until = days
+    if not files:
+        return Library.virtual(
+            name, ACCOUNT, KEY, titles=titles, since=since, until=until, seed=seed
+        )
+    for file in files:
+        if not file.is_file():
+            raise UsageWrong(f"--marc: there is no file {file}.", remedy="Name a MARC file.")
+    library = Library.of_marc(name, ACCOUNT, KEY, files=files, since=since, until=until)
+    for kind, count in library.left_out.items():
+        say(f"{count} records can't be served: {kind}")
+    return library
+
+
+async def _serve(vendor: Vendor, library: str, port: int) -> None:
+    try:
+        async with serve(vendor, port=port) as base_url:
+            out_json({"base_url": base_url, "library_id": library, "account_id": ACCOUNT})
+            say(f"Serving on {base_url}; the truth is at {base_url}simulator/truth/{library}")
+            await asyncio.Event().wait()
+    except OSError as error:
+        raise UsageWrong(
+            f"Port {port} can't be used: {error.strerror}.", remedy="Choose another with --port."
+        ) from None

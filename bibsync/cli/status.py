@@ -1,0 +1,74 @@
+"""bibsync status: how every collection stands."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from bibsync import status as standing, store
+from bibsync.cli import context
+from bibsync.cli.context import Json, configuration
+from bibsync.cli.text import lasting, local, out_json, printable, say, table
+from bibsync.config import Config
+
+CHECK_FAILED = 8
+
+
+def status(
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit 8 if a collection is late or failing.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show how every collection stands: health, activity, how far it is caught up.
+
+    bibsync status
+    """
+    config = configuration()
+    document = context.run(_document(config))
+    if json:
+        out_json(document)
+    else:
+        _show(document, config)
+    unwell = {each["health"] for each in document["collections"]} & standing.UNHEALTHY
+    if check and unwell:
+        raise typer.Exit(CHECK_FAILED)
+
+
+async def _document(config: Config) -> dict[str, Any]:
+    async with context.readable(config) as pool:
+        tables = standing.NOTHING
+        if pool is not None:
+            async with store.acquire(pool) as conn:
+                tables = await standing.read(conn)
+        return standing.document(tables, config.collections, now=datetime.now(UTC))
+
+
+def _show(document: dict[str, Any], config: Config) -> None:
+    if not document["collections"]:
+        say("There is no collection yet.")
+        return
+    rows = []
+    for each in document["collections"]:
+        stream = each["streams"][0] if each["streams"] else {}
+        success = stream.get("last_success")
+        rows.append(
+            (
+                each["name"],
+                each["health"],
+                each["activity"],
+                local(datetime.fromisoformat(success) if success else None, config.timezone),
+                lasting(stream.get("lag_s")),
+                each["records"],
+                each["rejects_open"],
+            )
+        )
+    table(
+        ("COLLECTION", "HEALTH", "ACTIVITY", "LAST SUCCESS", "BEHIND", "RECORDS", "REJECTS"), rows
+    )
+    for each in document["collections"]:
+        for stream in each["streams"]:
+            problem = (stream["last_run"] or {}).get("problem")
+            if problem:
+                say(f"{each['name']}: {printable(problem['message'])} [{problem['code']}]")
+                say(f"  {problem['remedy']}")

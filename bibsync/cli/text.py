@@ -1,0 +1,115 @@
+"""How the command line speaks: data to stdout, everything else to stderr, times in words."""
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+
+import orjson
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from bibsync.errors import UsageWrong
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+SHORT = re.compile(r"(\d+)([smhd])")
+
+
+def say(sentence: str) -> None:
+    """Tell a person something, on stderr."""
+    sys.stderr.write(f"{sentence}\n")
+    sys.stderr.flush()
+
+
+def out(line: str = "") -> None:
+    """Write a line of data to stdout."""
+    sys.stdout.write(line + "\n")
+
+
+def out_json(document: Mapping[str, object]) -> None:
+    """Write a document as one line of JSON to stdout."""
+    sys.stdout.write(orjson.dumps(document, default=_plain).decode() + "\n")
+    sys.stdout.flush()
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a table to stdout: ruled on a terminal, tab-separated elsewhere."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            out("\t".join(str(cell) for cell in row))
+        return
+    ruled = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        ruled.add_column(column, overflow="fold")
+    for row in rows:
+        ruled.add_row(*(str(cell) for cell in row))
+    Console().print(ruled, markup=False)
+
+
+def moment(text: str | None, *, name: str, now: datetime) -> datetime | None:
+    """Read `--since` and `--until`: a date, a time (UTC where it says no zone), or `7d` ago.
+
+    Raises:
+        UsageWrong: it is none of these.
+    """
+    if text is None:
+        return None
+    if match := SHORT.fullmatch(text.strip()):
+        return (now - span_of(match)).replace(microsecond=0)
+    try:
+        read = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise UsageWrong(
+            f"{name}: {text!r} is no date.",
+            remedy=f"Write {name} 2024-05-01, {name} 2024-05-01T12:00:00Z, or {name} 7d.",
+        ) from None
+    read = read if read.tzinfo else read.replace(tzinfo=UTC)
+    return read.astimezone(UTC).replace(microsecond=0)
+
+
+def span(text: str, *, name: str) -> timedelta:
+    """Read a duration: `90s`, `5m`, `6h`, `7d`.
+
+    Raises:
+        UsageWrong: it isn't one.
+    """
+    if match := SHORT.fullmatch(text.strip()):
+        return span_of(match)
+    raise UsageWrong(f"{name}: {text!r} is no duration.", remedy=f"Write {name} 90s, 5m, 6h or 7d.")
+
+
+def span_of(match: re.Match[str]) -> timedelta:
+    """Return the duration that SHORT matched."""
+    return timedelta(seconds=int(match[1]) * UNITS[match[2]])
+
+
+def local(at: datetime | None, zone: tzinfo) -> str:
+    """Write a moment for people, in the configured zone."""
+    return at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z") if at else "-"
+
+
+def lasting(seconds: float | None) -> str:
+    """Write a length of time for people, in its two largest units."""
+    if seconds is None:
+        return "-"
+    words: list[str] = []
+    left = int(seconds)
+    for unit, size in reversed(UNITS.items()):
+        if left >= size or (unit == "s" and not words):
+            words.append(f"{left // size} {unit}")
+            left %= size
+        if len(words) == 2:  # noqa: PLR2004 - two units are enough
+            break
+    return " ".join(words)
+
+
+def printable(text: str) -> str:
+    """Make vendor's text safe for a terminal: control characters become visible escapes."""
+    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.hex()
+    raise TypeError(type(value).__name__)

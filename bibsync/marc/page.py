@@ -1,0 +1,142 @@
+"""A page: one answer of a vendor, proven to be whole and cut into its records.
+
+Records are cut by searching bytes and are never parsed here, so most of them, being unchanged,
+never need to be. Whatever begins like a record comes out, readable or not: nothing is dropped.
+"""
+
+import functools
+from collections.abc import Iterator
+
+from bibsync.marc import encoding, markup, prolog, sameness
+from bibsync.marc.prolog import NotAPage, Root
+from bibsync.record import RawRecord
+
+PAGE_LIMIT = 16 * 2**20
+"""The most bytes of a page; the fetcher stops at it while receiving."""
+
+UNFAMILIAR_NAMESPACE = "unfamiliar_namespace"
+SEVERAL_DOCUMENTS = "several_documents"
+
+Stretch = tuple[int, int]
+
+
+def cut(body: bytes, *, charset: str | None = None) -> tuple[RawRecord, ...]:
+    """Prove that `body` is a page and cut it into its records, in their order.
+
+    Text between records is passed over. A record without an end tag goes as far as the next one
+    begins; reading it will make it a reject. Of two pages in one body all records are returned.
+
+    Args:
+        body: an answer, decompressed.
+        charset: what Content-Type declared, None where it declared nothing.
+
+    Raises:
+        NotAPage: the answer says nothing about the vendor's records; ask again.
+    """
+    if len(body) > PAGE_LIMIT:
+        raise NotAPage("oversize", f"the answer has {len(body)} bytes, more than a page may have")
+    page, mended = encoding.as_utf8(body, charset)
+    if not page.strip(b" \t\r\n\0"):
+        raise NotAPage("blank", "the answer is blank")
+    view = markup.visible(page)
+    documents = list(_documents(view))
+    if len(documents) > 1:
+        mended += (SEVERAL_DOCUMENTS,)
+    if not all(root.familiar for root, _ in documents):
+        mended += (UNFAMILIAR_NAMESPACE,)
+    bindings = b"".join(dict.fromkeys(root.bindings for root, _ in documents))
+    mark = functools.partial(sameness.mark, page, view, bindings=bindings, repairs=mended)
+    stretches = (s for root, end in documents for s in _records(view, root.end, end))
+    return tuple(mark(stretch, position=place) for place, stretch in enumerate(stretches))
+
+
+def _documents(view: bytes) -> Iterator[tuple[Root, int]]:
+    """Yield each collection of the body with the place where its closing tag begins."""
+    root = prolog.find_root(view, 0)
+    if root is None:
+        raise NotAPage("not_xml", "the answer has no XML element")
+    while root is not None:
+        if root.closed:
+            end = after = root.end
+        else:
+            again = _find_tag(view, b"<" + root.name, root.end, len(view))
+            limit = again if again >= 0 else len(view)
+            end = _last_tag(view, b"</" + root.name, root.end, limit)
+            if end < 0:
+                raise NotAPage("cut_short", "the answer breaks off before the end of its root")
+            after = view.find(b">", end) + 1
+        yield root, end
+        root = prolog.find_root(view, after)
+
+
+def _records(view: bytes, start: int, end: int) -> Iterator[Stretch]:
+    """Yield the stretches of records between `start` and `end`.
+
+    The first record's spelling is searched for, which is quick; what lies between two of that
+    spelling is looked at by every other, which hardly ever holds anything.
+    """
+    first = markup.RECORD_TAG.search(view, start, end)
+    if first is None or first[1]:
+        yield from odd_records(view, start, end)
+        return
+    name = first[0][1:].split(b"record", 1)[0] + b"record"
+    opening, closing = b"<" + name, b"</" + name
+    at = start
+    while (begin := _find_tag(view, opening, at, end)) >= 0:
+        if view.find(b"<", at, begin) >= 0:
+            yield from odd_records(view, at, begin)
+        at = _record_end(view, (begin, end), opening, closing)
+        yield begin, at
+    if view.find(b"<", at, end) >= 0:
+        yield from odd_records(view, at, end)
+
+
+def _record_end(view: bytes, within: Stretch, opening: bytes, closing: bytes) -> int:
+    """Return the end of the record that begins `within`: of its tag, or where the next begins."""
+    begin, end = within
+    head = begin + len(opening)
+    if view[head] != ord(">"):
+        tag = markup.RECORD_TAG.match(view, begin, end)
+        if tag and tag[0].endswith(b"/>"):
+            return tag.end()
+    close = _find_tag(view, closing, head, end)
+    after = view.find(b">", close, end) + 1 if close >= 0 else 0
+    limit = after or end
+    following = _find_tag(view, opening, head, limit)
+    return following if following >= 0 else limit
+
+
+def odd_records(view: bytes, start: int, end: int) -> Iterator[Stretch]:
+    """Yield what looks like records of any spelling, also such as lost their start or end tag."""
+    begin, opened = start, False
+    for tag in markup.RECORD_TAG.finditer(view, start, end):
+        closes = bool(tag[1])
+        stop = tag.end() if closes else tag.start()
+        if opened or markup.FIELD_TAG.search(view, begin, stop):
+            yield begin, stop
+        begin, opened = stop, not closes
+        if tag[0].endswith(b"/>"):
+            yield tag.span()
+            begin, opened = tag.end(), False
+    if opened or markup.FIELD_TAG.search(view, begin, end):
+        yield begin, end
+
+
+def _find_tag(view: bytes, tag: bytes, start: int, end: int) -> int:
+    """Return where `tag` begins, -1 where it doesn't; a longer name isn't that tag."""
+    at = view.find(tag, start, end)
+    while at >= 0 and not _ends_name(view, at + len(tag)):
+        at = view.find(tag, at + 1, end)
+    return at
+
+
+def _last_tag(view: bytes, tag: bytes, start: int, end: int) -> int:
+    """Return where the last `tag` that is closed by `>` begins, -1 where there is none."""
+    at = view.rfind(tag, start, end)
+    while at >= 0 and not view[at + len(tag) : at + len(tag) + 80].lstrip().startswith(b">"):
+        at = view.rfind(tag, start, at)
+    return at
+
+
+def _ends_name(view: bytes, at: int) -> bool:
+    return view[at : at + 1] in (b">", b" ", b"/", b"\n", b"\r", b"\t")

@@ -1,0 +1,135 @@
+"""What tells that a record is the same as before, found in its bytes without parsing them.
+
+The vendor makes 005 and 008/00-05 anew for each answer, so both are masked out. A mask is
+taken only where it is plainly a control field with plain text; anything else stays in the hash,
+which costs a parse and never a change.
+"""
+
+import functools
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from bibsync.record import RawRecord
+
+READER_VERSION: Final = 1
+"""Raised whenever reading or extraction changes, so that every record is looked at anew."""
+
+PLAIN = re.compile(rb"[ -%'-;=?-~]*")
+"""Printable ASCII without the characters that mean something to XML."""
+
+REFERENCES = (
+    (b"&lt;", b"<"),
+    (b"&gt;", b">"),
+    (b"&quot;", b'"'),
+    (b"&apos;", b"'"),
+    (b"&amp;", b"&"),
+)
+CONTROL = re.compile(
+    rb"<(?:[^\s<>/:]+:)?controlfield(?:\s[^<>]*)?\stag\s*=\s*"
+    rb"(?:\"(00[158])\"|'(00[158])')[^<>]*(?<!/)>"
+)
+Value = tuple[bytes, int, int]
+
+
+def mark(
+    page: bytes,
+    view: bytes,
+    stretch: tuple[int, int],
+    *,
+    position: int,
+    bindings: bytes = b"",
+    repairs: tuple[str, ...] = (),
+) -> RawRecord:
+    """Make the raw record of a stretch of the page, with what it is known again by.
+
+    `view` is the page without comments and CDATA; it is the page itself where it has neither.
+    """
+    data = page[slice(*stretch)]
+    seen = data if view is page else view[slice(*stretch)]
+    masked, keys = _usual(data) if seen == data else (data, None)
+    if keys is None:
+        masked, keys = _unusual(data, seen)
+    identity = hashlib.sha256(masked).digest()
+    return RawRecord(
+        data=data,
+        raw_hash=hashlib.sha256(_salt(bindings, repairs) + identity).digest(),
+        identity=identity,
+        key=_key(keys[0]) if len(keys) == 1 else None,
+        position=position,
+        bindings=bindings,
+        repairs=repairs,
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _salt(bindings: bytes, repairs: tuple[str, ...]) -> bytes:
+    return b"\0".join([str(READER_VERSION).encode(), bindings, *map(str.encode, repairs), b""])
+
+
+def _usual(data: bytes) -> tuple[bytes, list[bytes] | None]:
+    """Mask a record whose control fields are spelled as all vendors' programs spell them.
+
+    Returns the masked bytes and the values of 001; None where nothing is spelled so.
+    """
+    start = data[: data.find(b"record")] + b'controlfield tag="'
+    parts = data.split(start)
+    if len(parts) == 1:
+        return data, None
+    keys = []
+    for place, part in enumerate(parts[1:], 1):
+        tag, stop = part[:5], part.find(b"<", 5)
+        if stop < 0 or tag not in (b'001">', b'005">', b'008">'):
+            continue
+        value = part[5:stop]
+        if tag == b'001">':
+            keys.append(value if part.startswith(b"</", stop) else b"\0")
+        else:
+            parts[place] = tag + _mask(tag[:3], value) + part[stop:]
+    return start.join(parts), keys
+
+
+def _unusual(data: bytes, seen: bytes) -> tuple[bytes, list[bytes]]:
+    """Mask a record whatever the spelling of its control fields, or with comments in it."""
+    pieces: list[bytes] = []
+    keys: list[bytes] = []
+    done = 0
+    for tag, start, stop in _values(seen):
+        value = data[start:stop]
+        if value != seen[start:stop]:
+            keys += [b"\0"] if tag == b"001" else []
+        elif tag == b"001":
+            keys.append(value if seen.startswith(b"</", stop) else b"\0")
+        else:
+            pieces += data[done:start], _mask(tag, value)
+            done = stop
+    return b"".join([*pieces, data[done:]]), keys
+
+
+def _values(seen: bytes) -> Iterator[Value]:
+    for found in CONTROL.finditer(seen):
+        stop = seen.find(b"<", found.end())
+        if stop >= 0:
+            yield found[1] or found[2], found.end(), stop
+
+
+def _mask(tag: bytes, value: bytes) -> bytes:
+    """Return the value of 005 or 008 without what the vendor makes at request time."""
+    if tag == b"005":
+        return b"" if PLAIN.fullmatch(value) else value
+    date = value[:6]
+    return b" " * len(date) + value[6:] if PLAIN.fullmatch(date) else value
+
+
+def _key(value: bytes) -> str | None:
+    """Return the control number that a reader will find in `value`, None where that is in doubt."""
+    if PLAIN.fullmatch(value.strip()) is None:
+        bare = value
+        for reference, _ in REFERENCES:
+            bare = bare.replace(reference, b"")
+        if PLAIN.fullmatch(bare.strip()) is None:
+            return None
+        for reference, character in REFERENCES:
+            value = value.replace(reference, character)
+    return value.decode("ascii").strip() or None

@@ -1,0 +1,1 @@
+"""How a configuration is written and where it comes from; what it means is in `config`."""
