@@ -6,7 +6,7 @@ heals by itself, and a crash costs at most the page in flight. Pure: no clock, n
 is what the store says, `Memory` is what this run did.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -116,6 +116,7 @@ class Memory:
     `cutoff` is the present that the run works towards: it moves only when the rolling day is read
     again, else every look at the clock would open a gap of a second. `rolled` holds the parts of
     the rolling day that were read up to it, `again` what of due days and blanks was, after halving.
+    `narrowed` says how much of a window that was too wide may be asked for at once.
     """
 
     cutoff: datetime | None = None
@@ -125,6 +126,7 @@ class Memory:
     failed: list[Window] = field(default_factory=list)
     again: list[Window] = field(default_factory=list)
     widths: dict[tuple[Kind, int], timedelta] = field(default_factory=dict)
+    narrowed: list[tuple[Window, timedelta]] = field(default_factory=list)
 
     def width(self, kind: Kind, lane: int, sync: Sync) -> timedelta:
         """Return how wide the next window of this kind may be."""
@@ -160,6 +162,18 @@ class Memory:
         floor = sync.window if piece.kind in {Kind.GAP, Kind.LANE} else NARROWEST
         half = timedelta(seconds=piece.window.width.total_seconds() // 2)
         self.widths[piece.kind, piece.lane] = max(half, floor)
+        self.narrowed.append((piece.window, max(half, floor)))
+
+    def cut(
+        self, gap: Window, width: timedelta, cut: Callable[[Window, timedelta], Window]
+    ) -> Window:
+        """Cut a window off the gap, none that was too wide once more.
+
+        Windows read beside it may have come back small since and let the next ones be wide again.
+        """
+        window = cut(gap, width)
+        narrow = [least for wide, least in self.narrowed if wide.overlaps(window)]
+        return cut(gap, min([width, *narrow]))
 
 
 def choose(known: Known, memory: Memory) -> Piece | None:
@@ -246,7 +260,7 @@ def _due_days(known: Known, memory: Memory) -> Iterator[Piece]:
     width = memory.width(Kind.REREAD, LIVE, known.sync)
     for due in known.days_due:
         for part in coverage.subtract(known.clipped([due]), taken):
-            yield Piece(Kind.REREAD, LIVE, _first_of(part, width))
+            yield Piece(Kind.REREAD, LIVE, memory.cut(part, width, _first_of))
 
 
 def _gaps(known: Known, memory: Memory) -> Iterator[Piece]:
@@ -256,14 +270,14 @@ def _gaps(known: Known, memory: Memory) -> Iterator[Piece]:
     fresh = coverage.subtract(left, failed_before)
     width = memory.width(Kind.GAP, LIVE, known.sync)
     for gap in fresh or left:
-        yield Piece(Kind.GAP, LIVE, _first_of(gap, width))
+        yield Piece(Kind.GAP, LIVE, memory.cut(gap, width, _first_of))
 
 
 def _blanks(known: Known, memory: Memory) -> Iterator[Piece]:
     taken = _busy(known, memory) + memory.again
     width = memory.width(Kind.BLANK, LIVE, known.sync)
     for part in coverage.subtract(known.clipped(known.blanks_due), taken):
-        yield Piece(Kind.BLANK, LIVE, _first_of(part, width))
+        yield Piece(Kind.BLANK, LIVE, memory.cut(part, width, _first_of))
 
 
 def _other_lanes(known: Known, memory: Memory) -> Iterator[Piece]:
@@ -272,7 +286,7 @@ def _other_lanes(known: Known, memory: Memory) -> Iterator[Piece]:
         left = coverage.subtract(known.clipped(whole), _busy(known, memory))
         width = memory.width(Kind.LANE, lane.number, known.sync)
         if left:
-            yield Piece(Kind.LANE, lane.number, _last_of(left[-1], width))
+            yield Piece(Kind.LANE, lane.number, memory.cut(left[-1], width, _last_of))
 
 
 def _first_of(gap: Window, width: timedelta) -> Window:
@@ -301,6 +315,6 @@ def _as_if_read(known: Known, piece: Piece) -> Known:
             replace(lane, covered=coverage.union([*lane.covered, *read])) for lane in known.lanes
         ),
         open_windows=tuple(w for w in known.open_windows if not piece.window.contains(w.window)),
-        days_due=tuple(part for due in known.days_due for part in coverage.subtract([due], read)),
+        days_due=tuple(due for due in known.days_due if not piece.window.contains(due)),
         blanks_due=coverage.subtract(known.blanks_due, read),
     )

@@ -43,6 +43,6 @@ class Collection:
     library_id: str
     account_id: str
     account_key: SecretStr
-    base_url: str
+    base_url: str = "https://partner.yourcloudlibrary.com/"
     api_version: str = "2.0"
     sync: Sync = field(default_factory=Sync)

@@ -19,6 +19,7 @@ from bibsync.settings import addresses, file, keys, places, shapes, values
 from bibsync.settings.layers import Layers, Origin, Section, Setting, Shown, Table
 from bibsync.settings.shapes import Cleanup, Daemon, Database, Log, Notify, Redis, Schedule, Web
 from bibsync.settings.values import Unfit, quote
+from bibsync.sources import SOURCES
 
 __all__ = [
     "Cleanup",
@@ -36,7 +37,6 @@ __all__ = [
     "show",
 ]
 
-SOURCES_KNOWN = ("bibliotheca",)
 PLACES = (Path("bibsync.toml"), Path("/etc/bibsync/bibsync.toml"))
 """Where a configuration is looked for that nobody has named."""
 
@@ -191,7 +191,7 @@ def _check_windows(layers: Layers, section: Section, sync: Sync) -> None:
 
 def _collections(layers: Layers, defaults: Sync) -> tuple[tuple[Collection, ...], set[str]]:
     """Return the collections, and the names of all, the unsound ones included."""
-    table = Table(Collection, {**keys.account(SOURCES_KNOWN), **keys.SYNC})
+    table = Table(Collection, {**keys.account(tuple(SOURCES)), **keys.SYNC})
     collections: list[Collection] = []
     names: dict[str, Origin] = {}
     accounts: dict[tuple[str, ...], str] = {}

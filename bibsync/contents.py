@@ -109,17 +109,14 @@ class Place:
 
 async def write(conn: Connection, collection: int, contents: Contents, place: Place) -> Written:
     """Store a page's records, rejects and new titles, inside the caller's transaction."""
+    if place.checked:
+        contents = [await _fitting(conn, collection, item, place) for item in contents]
     doubled = Counter(item.control_number for item in contents if item.control_number)
     last = {item.control_number: item for item in contents if item.control_number}
-    latest = {key: item for key, item in last.items() if isinstance(item.what, Record)}
-    refused: dict[str, Reject] = {}
-    if place.checked:
-        refused = await _refused(conn, collection, latest, place)
-    fit = [item.what for key, item in latest.items() if key not in refused]
     stored = await records.store(
         conn,
         collection,
-        [each for each in fit if isinstance(each, Record)],
+        [item.what for item in last.values() if isinstance(item.what, Record)],
         asked=place.asked,
         run=place.run,
         now=place.now,
@@ -131,7 +128,6 @@ async def write(conn: Connection, collection: int, contents: Contents, place: Pl
         for position, item in enumerate(contents)
         if isinstance(item.what, Reject)
     ]
-    set_aside += refused.values()
     fresh = await rejects.store(
         conn,
         (collection, place.stream),
@@ -154,27 +150,22 @@ def _stale(contents: Contents) -> list[str]:
     return [item.control_number for item in contents if item.stale]
 
 
-async def _refused(
-    conn: Connection, collection: int, latest: dict[str, Item], place: Place
-) -> dict[str, Reject]:
-    """Try each record in a savepoint of its own that is rolled back; return those that failed."""
-    refused = {}
-    for index, (key, item) in enumerate(latest.items()):
-        trial = conn.transaction()
-        await trial.start()
-        try:
-            assert isinstance(item.what, Record)  # noqa: S101 - `latest` holds nothing else
-            await records.store(
-                conn, collection, [item.what], asked=place.asked, run=place.run, now=place.now
-            )
-        except store.UNSTORABLE as error:
-            refused[key] = Reject(
-                Reason.UNREADABLE_RECORD,
-                f"PostgreSQL can't hold record {key}: {type(error).__name__}",
-                item.raw.data,
-                item.raw.identity,
-                place.first + index,
-            )
-        finally:
-            await trial.rollback()
-    return refused
+async def _fitting(conn: Connection, collection: int, item: Item, place: Place) -> Item:
+    """Try to store a record, in a savepoint that is rolled back; what can't be is a reject."""
+    if not isinstance(item.what, Record):
+        return item
+    trial = conn.transaction()
+    await trial.start()
+    try:
+        await records.store(
+            conn, collection, [item.what], asked=place.asked, run=place.run, now=place.now
+        )
+    except store.UNSTORABLE as error:
+        cause = f"{type(error).__name__}, record {item.control_number[:100]!a}"
+        why = f"can't be held by PostgreSQL: {cause}"
+        raw = item.raw
+        reject = Reject(Reason.UNREADABLE_RECORD, why, raw.data, raw.identity, raw.position)
+        return Item(raw, reject, "")
+    finally:
+        await trial.rollback()
+    return item

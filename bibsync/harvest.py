@@ -43,7 +43,7 @@ from bibsync.errors import (
 )
 from bibsync.fence import Fence
 from bibsync.lease import Leases
-from bibsync.perusal import Desk, TooWide, peruse
+from bibsync.perusal import LEFT, Desk, TooWide, peruse
 from bibsync.run import Order, Outcome, Summary, Tally
 from bibsync.source import Source, present
 from bibsync.store import Connection, Pool, collections, lanes, runs, windows
@@ -342,7 +342,7 @@ class Run:
 
         async def query(conn: Connection) -> Known:
             if not await collections.is_enabled(conn, self._key[0]):
-                raise CollectionPaused("The collection left the configuration; its records stay.")
+                raise CollectionPaused(LEFT)
             return await outlook.look(conn, self._key, desk.sync, order, now=now, cutoff=cutoff)
 
         return await self._fence.read(query)

@@ -18,12 +18,12 @@ from bibsync.choice import Kind, Memory, Piece
 from bibsync.collection import Sync
 from bibsync.contents import Contents, Place, Written
 from bibsync.daybook import Daybook
-from bibsync.errors import SourceBusy, SourceError
+from bibsync.errors import CollectionPaused, SourceBusy, SourceError
 from bibsync.fence import Fence
 from bibsync.reading import MOST_SHIFTS, Reading, Verdict
 from bibsync.run import Tally
 from bibsync.source import Source, present
-from bibsync.store import Connection, blanks, days, lanes, records, windows
+from bibsync.store import Connection, blanks, collections, days, lanes, records, windows
 from bibsync.store.records import Asked
 
 ANALYZE_AFTER = 1000
@@ -32,6 +32,7 @@ SKEW_WARNED_S = 300.0
 Mark = tuple[int, str | None, int]
 """Received, last key and its position: the checkpoint."""
 FROM_THE_START: Mark = (0, None, 0)
+LEFT = "The collection left the configuration; its records stay."
 
 log = structlog.get_logger()
 
@@ -61,7 +62,7 @@ async def peruse(desk: Desk, piece: Piece) -> None:
     Raises:
         TooWide: less is to be asked for; `memory` knows how much.
         SourceBusy: the window failed for this run.
-        SourceParked, SourceRefused, SourceMisled: the whole run is to stop.
+        SourceParked, SourceRefused, SourceMisled, CollectionPaused: the whole run is to stop.
         LeaseLost, StoreUnavailable: see `fence`.
     """
     await _Perusal(desk, piece).go()
@@ -183,7 +184,7 @@ class _Perusal:
         return following
 
     async def _store(self, fresh: Contents, answer: Answer, *, first: int, mark: Mark) -> None:
-        """Commit a page with its checkpoint."""
+        """Commit a page with its checkpoint; stop behind it where the collection was disabled."""
         desk, piece = self._desk, self._piece
         collection, stream = desk.fence.key
         place = Place(
@@ -195,20 +196,22 @@ class _Perusal:
             stream=stream,
         )
 
-        async def write(conn: Connection, *, checked: bool = False) -> Written:
+        async def write(conn: Connection, *, checked: bool = False) -> tuple[Written, bool]:
             at = replace(place, checked=checked)
             written = await contents.write(conn, collection, fresh, at)
             await windows.checkpoint(conn, desk.fence.key, piece, mark, began=self._began)
-            return written
+            return written, await collections.is_enabled(conn, collection)
 
         try:
-            written = await desk.fence.commit(write)
+            written, enabled = await desk.fence.commit(write)
         except store.UNSTORABLE:
-            written = await desk.fence.commit(lambda conn: write(conn, checked=True))
+            written, enabled = await desk.fence.commit(lambda conn: write(conn, checked=True))
         before = desk.tally.new
         self._count(written)
         if before < ANALYZE_AFTER <= desk.tally.new:
             await desk.fence.read(records.analyze)
+        if not enabled:
+            raise CollectionPaused(LEFT)
 
     def _count(self, written: Written) -> None:
         tally, window = self._desk.tally, str(self._piece.window)

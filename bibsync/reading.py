@@ -2,9 +2,9 @@
 
 The vendor pages by offset over a result set that may change between two answers, may answer
 short, and may repeat itself. A reading therefore asks for the last identified record once more
-with every page, and believes that a window has ended only when an answer begins with that
-record and holds nothing behind what was received. Everything here is pure: the caller asks,
-stores and waits.
+with every page, and what came behind it. It believes that a window has ended only when an answer
+begins with the last record received and holds nothing behind it. Everything here is pure: the
+caller asks, stores and waits.
 
 States: guarded (each page must begin with the record the last one ended with; after three shifts
 the caller halves the window or goes on loosely) and loose (offsets only; the window is accepted
@@ -27,7 +27,7 @@ class Verdict(Enum):
     """What an answer proved."""
 
     MORE = auto()
-    """The answer holds new records: store them and ask on."""
+    """The answer holds new records, or was too short to reach them: store them and ask on."""
     ENDED = auto()
     """The window ends here: it may be covered."""
     SHIFTED = auto()
@@ -117,11 +117,9 @@ class Reading:
         known = min(len(self._overlap), len(page))
         if tuple(entry.name for entry in page[:known]) != self._overlap[: max(known, 1)]:
             return self._shift(), 0
-        if known < len(self._overlap):
-            return self._creep(known), known
         fresh = page[known:]
         if not fresh:
-            return Verdict.ENDED, known
+            return self._without_new(known), known
         repeats = {e.name for e in fresh if e.identified and hash(e.name) in self._seen}
         if repeats - self._repeats:
             self._repeats |= repeats
@@ -129,8 +127,10 @@ class Reading:
         self._remember(page, first=max(self.last_pos, 1))
         return Verdict.MORE, known
 
-    def _creep(self, known: int) -> Verdict:
-        """Ask again from the end of an answer too short to reach behind what was received."""
+    def _without_new(self, known: int) -> Verdict:
+        """Believe the end only behind the last record received: the answer may have been short."""
+        if len(self._overlap) == 1:
+            return Verdict.ENDED
         if known == 1:
             return self._shift()
         self.last_key, self.last_pos = self._overlap[known - 1], self.last_pos + known - 1

@@ -219,9 +219,9 @@ def test_twelve_empty_years_take_fewer_than_200_windows():
 def test_windows_of_a_gap_follow_one_another_without_overlap():
     gaps = read(Run(known()).go(), Kind.GAP)
 
-    assert START == gaps[0].start
+    assert gaps[0].start == START
     assert [w.end for w in gaps[:-1]] == [w.start for w in gaps[1:]]
-    assert NOW - DAY == gaps[-1].end
+    assert gaps[-1].end == NOW - DAY
 
 
 def test_windows_of_a_gap_end_at_midnights_whatever_their_start():
@@ -238,7 +238,7 @@ def test_a_window_without_a_midnight_in_reach_is_cut_at_its_width():
 
     gaps = read(Run(known(sync=sync)).go(), Kind.GAP)
 
-    assert [0, 5, 10, 15, 20, 24, 29] == [(w.start - START) // HOUR for w in gaps[:7]]
+    assert [(w.start - START) // HOUR for w in gaps[:7]] == [0, 5, 10, 15, 20, 24, 29]
 
 
 def test_a_first_run_reads_the_newest_day_first():
@@ -299,7 +299,7 @@ def test_the_rolling_day_is_read_again_when_an_hour_has_passed():
     run.go()
     early, late = NOW + timedelta(minutes=59), NOW + HOUR
 
-    assert NOW == run.memory.present(early, early)
+    assert run.memory.present(early, early) == NOW
     assert choice.choose(replace(run.known, now=early), run.memory) is None
     assert late == run.memory.present(late, late)
     rolled = choice.choose(replace(run.known, now=late, cutoff=late), run.memory)
@@ -310,8 +310,8 @@ def test_the_present_stands_still_until_the_rolling_day_is_read_again():
     """Else every look at the clock would open a gap of a second."""
     memory = Memory()
 
-    assert NOW == memory.present(NOW, NOW)
-    assert NOW == memory.present(NOW + 3 * HOUR, NOW + 3 * HOUR)
+    assert memory.present(NOW, NOW) == NOW
+    assert memory.present(NOW + 3 * HOUR, NOW + 3 * HOUR) == NOW
 
 
 def test_a_begun_window_inside_the_rolling_day_costs_no_part_of_it():
@@ -391,7 +391,7 @@ def test_gaps_that_failed_before_come_after_all_others():
 
     gaps = read(Run(known(open_windows=(failed,))).go(), Kind.GAP)
 
-    assert START + 2 * DAY == gaps[0].start
+    assert gaps[0].start == START + 2 * DAY
     behind = [w for w in gaps if w.overlaps(failed.window)]
     assert behind == gaps[-len(behind) :]
 
@@ -462,9 +462,7 @@ def test_a_lane_is_the_last_choice():
 
 
 @pytest.mark.parametrize("kind", [Kind.GAP, Kind.LANE])
-@pytest.mark.parametrize(
-    ("records", "width"), [(249, 4), (250, 2), (1000, 2), (1001, 1)], ids=str
-)
+@pytest.mark.parametrize(("records", "width"), [(249, 4), (250, 2), (1000, 2), (1001, 1)], ids=str)
 def test_the_next_window_is_as_wide_as_the_last_one_was_full(kind: Kind, records: int, width: int):
     memory = Memory(widths={(kind, LIVE): 2 * DAY})
     piece = Piece(kind, LIVE, Window(START, START + 2 * DAY))
@@ -502,6 +500,23 @@ def test_windows_halve_down_to_the_floor_of_their_kind_and_no_further(
     assert narrowest == width
 
 
+@pytest.mark.parametrize("kind", [Kind.GAP, Kind.LANE])
+def test_a_window_that_was_too_wide_is_not_asked_for_again(kind: Kind):
+    """Also where a small window, read beside it, lets the next ones be wide again."""
+    lanes = [Lane(1, "reimport", START, NOW, ())] if kind is Kind.LANE else []
+    world = known(*([ALL] if lanes else [Window(NOW - DAY, NOW)]), lanes=lanes)
+    memory = Memory(cutoff=NOW, rolled_at=NOW, widths={(kind, n): 8 * DAY for n in (0, 1)})
+    wide = choice.choose(world, memory)
+    memory.halve(wide, SYNC)
+    memory.widen(wide, 0, SYNC)
+
+    piece = choice.choose(world, memory)
+
+    assert (8 * DAY, kind) == (memory.width(kind, wide.lane, SYNC), wide.kind)
+    assert wide.window.contains(piece.window)
+    assert wide.window.width / 2 >= piece.window.width
+
+
 def test_the_rolling_day_is_never_halved():
     assert not Piece(Kind.ROLLING, LIVE, Window(NOW - DAY, NOW)).may_halve(SYNC)
 
@@ -524,5 +539,5 @@ def test_what_is_outstanding_counts_each_moment_of_the_live_lane_once():
     due = day(TODAY - 8 * DAY)
     covered = Window(NOW - 10 * DAY, NOW - 2 * DAY)
 
-    assert 10 * DAY == choice.outstanding(known(sync=sync))
-    assert 3 * DAY == choice.outstanding(known(covered, sync=sync, days_due=(due,)))
+    assert choice.outstanding(known(sync=sync)) == 10 * DAY
+    assert choice.outstanding(known(covered, sync=sync, days_due=(due,))) == 3 * DAY

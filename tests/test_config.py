@@ -294,7 +294,6 @@ source = "biblioteca"
         'bibsync.toml:8: collections "main": library_id is missing',
         'bibsync.toml:8: collections "main": account_id is missing',
         'bibsync.toml:8: collections "main": account_key is missing',
-        'bibsync.toml:8: collections "main": base_url is missing',
         'bibsync.toml:10: collections "main": source is "biblioteca"; it must be bibliotheca',
         'BIBSYNC_LOG__LEVEL: log: level is "loud"; it must be debug, info, warning or error',
         'BIBSYNC_LOG__FROMAT: unknown variable; did you mean "BIBSYNC_LOG__FORMAT"?',

@@ -110,6 +110,6 @@ def account(sources: Sequence[str]) -> Mapping[str, Setting]:
         "library_id": Setting(values.text, required=True),
         "account_id": Setting(values.text, required=True),
         "account_key": Setting(values.secret, required=True, secret=True),
-        "base_url": Setting(addresses.base_url, required=True),
+        "base_url": Setting(addresses.base_url),
         "api_version": Setting(values.version),
     }

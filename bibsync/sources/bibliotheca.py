@@ -43,6 +43,9 @@ WEB_PAGE_REMEDY: Final = (
     "See whether a proxy answers in the vendor's place, or the vendor is under maintenance; "
     "nothing is lost, run again later."
 )
+SIGNATURE: Final = r"[\w+/%-]{43,}(?:=|%3D)"
+"""How a signature looks, also where it was quoted for a URL."""
+
 _LOOSELY: Final = re.DOTALL | re.IGNORECASE
 _BLANKS: Final = b" \t\r\n\0\xef\xbb\xbf"
 _PROLOG: Final = rb"(?:\xef\xbb\xbf|\s|<\?[^>]*>|<!--.*?-->)*+"
@@ -171,17 +174,11 @@ class Bibliotheca:
 
     def _public(self, text: str) -> str:
         """Return `text` of the vendor without the account, its key, signatures and queries."""
-        key = self._collection.account_key.get_secret_value()
-        account = rf"(?<!\w){re.escape(self._collection.account_id)}(?!\w)"
-        for secret in (
-            r"3MCLAUTH\s.*",
-            re.escape(key),
-            r"[\w+/%-]{43}(?:=|%3D)",
-            r"\?\S*",
-            account,
-        ):
-            text = re.sub(secret, "***", text, flags=re.IGNORECASE)
-        return text
+        key, account = self._collection.account_key.get_secret_value(), self._collection.account_id
+        secrets = [r"3MCLAUTH\s.*", SIGNATURE, r"\?\S*"]
+        secrets += [re.escape(key)] if key else []
+        secrets += [rf"(?<!\w){re.escape(account)}(?!\w)"] if account else []
+        return re.sub("|".join(secrets), "***", text, flags=re.IGNORECASE)
 
 
 def _date(moment: datetime) -> str:

@@ -1,7 +1,7 @@
 """A made-up vendor in memory, and the means to harvest it: what the tests of the road share."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -18,7 +18,7 @@ from bibsync.errors import SourceBusy, SourceTimedOut
 from bibsync.harvest import Means, harvest
 from bibsync.lease import PostgresLeases
 from bibsync.run import PURCHASES, Order, Summary, Tally
-from bibsync.source import Page
+from bibsync.source import Page, Source
 from bibsync.store import Pool, collections, lanes, windows
 from bibsync.window import Window
 
@@ -52,8 +52,9 @@ def bought(count: int, *, since: datetime = START, until: datetime = NOW) -> lis
 class Vendor:
     """A source over a list of purchases.
 
-    `hook` is called before each answer with the window and the offset; it may raise, wait, change
-    the purchases or return a page of its own.
+    `hook` is called before each answer with the window and the offset; it may raise, change the
+    purchases or return a page of its own. `before` is awaited before the answer to the request of
+    that number, from 1.
     """
 
     purchases: list[Bought]
@@ -62,6 +63,7 @@ class Vendor:
     page_size: int = 50
     ahead_s: float | None = 0.0
     asked: list[tuple[Window, int]] = field(default_factory=list)
+    before: dict[int, Callable[[], Awaitable[object]]] = field(default_factory=dict)
 
     def skew(self) -> float | None:
         return self.ahead_s if self.asked else None
@@ -69,6 +71,8 @@ class Vendor:
     async def page(self, window: Window, *, offset: int) -> Page:
         await asyncio.sleep(0)
         self.asked.append((window, offset))
+        if meanwhile := self.before.get(len(self.asked)):
+            await meanwhile()
         if self.hook and (made := self.hook(window, offset)):
             return made
         inside = self.inside(window)
@@ -150,12 +154,13 @@ class World:
     number: int = 0
     ttl: timedelta = timedelta(seconds=60)
     breakers: Breakers = field(default_factory=Breakers)
+    source: Callable[[Collection], Source] | None = None
 
     def means(self) -> Means:
         return Means(
             pool=self.pool,
             leases=PostgresLeases(self.pool),
-            source=lambda _: self.vendor,
+            source=self.source or (lambda _: self.vendor),
             lease_ttl=self.ttl,
             breakers=self.breakers,
             now=lambda: self.now,

@@ -27,7 +27,7 @@ import psutil
 import pytest
 
 from bibsync.errors import StoreUnavailable
-from bibsync.store import embedded, watcher
+from bibsync.store import embedded, locks, watcher
 from bibsync.store.embedded import EmbeddedPostgres
 
 ROOT = Path(__file__).parents[2]
@@ -369,8 +369,9 @@ def test_a_process_killed_at_any_moment_of_its_first_start_does_no_harm(who, nei
 
 @pytest.mark.usefixtures("made")
 def test_ctrl_c_reaches_neither_server_nor_watcher(state, mine):
-    first, second = mine(start_new_session=True), mine(start_new_session=True)
+    first = mine(start_new_session=True)
     first.dsn()
+    second = mine(start_new_session=True)
     second.dsn()
 
     os.killpg(first.process.pid, signal.SIGINT)
@@ -382,8 +383,9 @@ def test_ctrl_c_reaches_neither_server_nor_watcher(state, mine):
 
 @pytest.mark.usefixtures("made")
 def test_neither_server_nor_watcher_keeps_the_starter_s_pipes_open(state, mine):
-    starter, second = mine(), mine()
+    starter = mine()
     starter.dsn()
+    second = mine()
     second.dsn()
 
     starter.kill()
@@ -499,6 +501,44 @@ async def test_a_start_cancelled_at_any_moment_leaves_nothing(state):
         await connection.close()
 
 
+@pytest.mark.timeout(20)
+async def test_a_start_that_waits_for_others_ends_at_once_when_it_is_cancelled(state):
+    gate = locks.attempt(state / "gate.lock", locks.ALONE)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await EmbeddedPostgres(state).start()
+
+    os.close(gate)
+    assert not (state / "users.lock").exists()
+
+
+async def test_a_server_joined_after_the_cancellation_is_left_again():
+    undone = []
+    joining = asyncio.ensure_future(
+        embedded._in_thread(lambda given_up: given_up.wait() and "joined", undo=undone.append)
+    )
+    await asyncio.wait({joining}, timeout=0)
+
+    joining.cancel()
+    await asyncio.wait({joining})
+
+    assert undone == ["joined"]
+
+
+@pytest.mark.usefixtures("made")
+async def test_a_backend_that_does_not_answer_cannot_keep_the_server_alive(state):
+    """PostgreSQL itself waits five seconds before it kills one."""
+    pg = EmbeddedPostgres(state, **UNSAFE)
+    connection = await asyncpg.connect(await pg.start())
+    os.kill(connection.get_server_pid(), signal.SIGSTOP)
+
+    await pg.stop()
+
+    assert not _processes(state)
+    connection.terminate()
+
+
 @pytest.mark.usefixtures("made")
 async def test_settings_of_the_next_start_take_effect(state):
     async with EmbeddedPostgres(state, **UNSAFE):
@@ -563,11 +603,12 @@ def test_a_path_too_long_for_a_socket_works(who):
 
     with _cleared(deep):
         one = Neighbour(Somebody(who.identity, who.python, deep))
-        one.dsn()
+        socket = one.dsn().partition("host=")[2].partition("&")[0]
         answer = one.ask("select 1")
         left = one.leave()
         gone = _none_runs(deep)
         _clear_away(one.process)
+        shutil.rmtree(socket)
 
     assert (answer, left, gone) == ("1", 0, True)
 
