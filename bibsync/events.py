@@ -26,8 +26,6 @@ LEASE_TAKEN_OVER: Final = "lease.taken_over"
 LEASE_LOST: Final = "lease.lost"
 STORE_RECONNECTED: Final = "store.reconnected"
 SCHEMA_MIGRATED: Final = "schema.migrated"
-DATABASE_ADOPTED: Final = "database.adopted"
-SETTING_IGNORED: Final = "setting.ignored"
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["json", "console", "auto"]

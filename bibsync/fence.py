@@ -73,6 +73,7 @@ class Fence:
                     if wait_s is None:
                         raise store.unavailable(error) from None
                     log.warning(events.STORE_RECONNECTED, cause=type(error).__name__, wait_s=wait_s)
+                    await store.recover(self._pool, error)
                     await asyncio.sleep(wait_s)
                 else:
                     self._ver += 1
@@ -92,6 +93,7 @@ class Fence:
             except store.DISCONNECTED as error:
                 if wait_s is None:
                     raise store.unavailable(error) from None
+                await store.recover(self._pool, error)
                 await asyncio.sleep(wait_s)
         raise AssertionError("the last wait is None")
 

@@ -94,6 +94,15 @@ async def acquire(pool: Pool) -> AsyncIterator[Connection]:
         yield conn
 
 
+async def recover(pool: Pool, error: BaseException) -> None:
+    """Make the pool fit again after one of DISCONNECTED.
+
+    A primary that became read-only was demoted: every connection to it has to be made anew.
+    """
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        await pool.expire_connections()
+
+
 def unavailable(error: BaseException) -> StoreUnavailable:
     """Say in a sentence that the database can't be used; no part of its URL is repeated."""
     if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
