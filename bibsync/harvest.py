@@ -48,6 +48,7 @@ from bibsync.run import Order, Outcome, Summary, Tally
 from bibsync.source import Source, present
 from bibsync.store import Connection, Pool, collections, lanes, runs, windows
 from bibsync.store.leases import Holder
+from bibsync.window import Window
 
 LAST_WORD_S = 5.0
 """How long a run that is cancelled may take to note that it was."""
@@ -129,6 +130,7 @@ async def harvest(
             outcome, problem = Outcome.DEPOSED, lost.problem
         except (StoreUnavailable, SourceError) as failed:
             outcome, problem = Outcome.FAILED, failed.problem
+    _leave_if_cancelled()
     return Summary(
         collection=collection.name,
         stream=order.stream,
@@ -139,6 +141,13 @@ async def harvest(
         duration_s=time.monotonic() - began,
         problem=problem,
     )
+
+
+def _leave_if_cancelled() -> None:
+    """Go on with a cancellation; before Python 3.13 a task group drops it beside an error."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _begin(
@@ -209,6 +218,7 @@ class Run:
         self._parked_until: datetime | None = None
         self._paused = False
         self._moved = asyncio.Condition()
+        self._days_due: dict[datetime, tuple[Window, ...]] = {}
 
     @property
     def outcome(self) -> Outcome:
@@ -343,9 +353,19 @@ class Run:
         async def query(conn: Connection) -> Known:
             if not await collections.is_enabled(conn, self._key[0]):
                 raise CollectionPaused(LEFT)
-            return await outlook.look(conn, self._key, desk.sync, order, now=now, cutoff=cutoff)
+            return await outlook.look(
+                conn,
+                self._key,
+                desk.sync,
+                order,
+                now=now,
+                cutoff=cutoff,
+                days_due=self._days_due.get(cutoff),
+            )
 
-        return await self._fence.read(query)
+        known = await self._fence.read(query)
+        self._days_due = {cutoff: known.days_due}
+        return known
 
     async def _drop(self, piece: Piece) -> None:
         await self._fence.commit(lambda conn: windows.drop(conn, self._key, piece))

@@ -23,16 +23,23 @@ async def look(
     *,
     now: datetime,
     cutoff: datetime,
+    days_due: tuple[Window, ...] | None = None,
 ) -> Known:
-    """Read what is known of (collection, stream) now; its live lane must have been opened."""
-    start = midnight_before(sync.start_date)
+    """Read what is known of (collection, stream) now; its live lane must have been opened.
+
+    `days_due` are asked for unless they are given: looking over all days is the costly part, and
+    a run's own memory knows which of them it has read since.
+    """
+    if days_due is None:
+        start = midnight_before(sync.start_date)
+        days_due = await days.due(conn, key, sync.reread, start=start, now=now)
     return Known(
         sync=sync,
         now=now,
         cutoff=cutoff,
         lanes=await lanes.unfinished(conn, key),
         open_windows=await windows.begun(conn, key),
-        days_due=await days.due(conn, key, sync.reread, start=start, now=now),
+        days_due=days_due,
         blanks_due=await blanks.due(conn, key, sync.reread, now),
         since=order.since,
         until=order.until,

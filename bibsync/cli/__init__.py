@@ -5,15 +5,13 @@ code on stderr, a traceback only with --debug.
 """
 
 import asyncio
-import os
-import sys
 import traceback
 
 import typer
 
 from bibsync.cli import config, db, demo, records, rejects, run_once, simulate, status
 from bibsync.cli.context import DEBUG, Interrupted, hoisted, opening
-from bibsync.cli.text import say
+from bibsync.cli.text import NotWritten, ReaderGone, flush, hush, say
 from bibsync.errors import BibsyncError, ConfigInvalid
 
 UNEXPECTED = 1
@@ -40,7 +38,10 @@ app.command("simulate")(simulate.simulate)
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; nothing but a defect leaves a traceback."""
     try:
-        app(hoisted(arguments))
+        try:
+            app(hoisted(arguments), prog_name="bibsync")
+        finally:
+            flush()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else UNEXPECTED
     except BaseException as error:  # noqa: BLE001 - the last catcher: everything has an exit code
@@ -50,6 +51,9 @@ def run(arguments: list[str]) -> int:
 
 def _ended_by(error: BaseException) -> int:
     match error:
+        case NotWritten():
+            hush()
+            return _failed(error)
         case BibsyncError():
             return _failed(error)
         case Interrupted():
@@ -57,8 +61,8 @@ def _ended_by(error: BaseException) -> int:
             return error.exit_code
         case KeyboardInterrupt() | asyncio.CancelledError():
             return INTERRUPTED
-        case BrokenPipeError():
-            _hush()
+        case ReaderGone() | BrokenPipeError():
+            hush()
             return 0
     return _defect(error)
 
@@ -84,8 +88,3 @@ def _defect(error: BaseException) -> int:
     if DEBUG.on:
         traceback.print_exception(error)
     return UNEXPECTED
-
-
-def _hush() -> None:
-    """Whoever read our output has gone: let the interpreter's last flush go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

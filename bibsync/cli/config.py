@@ -6,7 +6,9 @@ from bibsync.cli.context import Json, configuration
 from bibsync.cli.text import out, out_json, table
 from bibsync.config import show as shown
 
-app = typer.Typer(no_args_is_help=True, help="Check and show the configuration.")
+app = typer.Typer(
+    no_args_is_help=True, help="Check and show the configuration.\n\nbibsync config check"
+)
 
 
 @app.command()

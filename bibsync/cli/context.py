@@ -16,16 +16,18 @@ import typer
 import uvloop
 
 from bibsync import __version__, events, store
-from bibsync.cli.text import say
+from bibsync.cli.text import out, say
 from bibsync.config import Config, find, load
-from bibsync.errors import SchemaUnfit
-from bibsync.store import Pool, schema
+from bibsync.errors import BibsyncError, NotFound, SchemaUnfit, UsageWrong
+from bibsync.store import Connection, Pool, collections, schema
 from bibsync.store.embedded import EmbeddedPostgres, exists
 
 Result = TypeVar("Result")
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 HOISTED = {"--config": 1, "--debug": 0}
+NEVER_RUN = 0
+"""The number of no collection: it has no records and no rejects."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines for programs.")]
 
@@ -44,12 +46,16 @@ DEBUG = Switch()
 class Interrupted(Exception):
     """The process was asked to stop, and did."""
 
-    def __init__(self, number: signal.Signals) -> None:
+    def __init__(self, number: signal.Signals, sentence: str) -> None:
         super().__init__(number.name)
         self.exit_code = EXIT_CODES[number]
-        self.sentence = (
-            "Stopped. What was stored stays stored; run again and it goes on from there."
-        )
+        self.sentence = sentence
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        out(f"bibsync {__version__}")
+        raise typer.Exit
 
 
 def opening(
@@ -63,20 +69,25 @@ def opening(
     debug: Annotated[
         bool, typer.Option("--debug", help="Log everything; show tracebacks of errors.")
     ] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_tell_version),
+    ] = False,
 ) -> None:
     """Keep a library's electronic collections in step with their vendors' MARC records.
 
     Try it:  bibsync demo
     """
-    if version:
-        typer.echo(f"bibsync {__version__}")
-        raise typer.Exit
+    del version
     DEBUG.on, DEBUG.config = debug, config
 
 
 def hoisted(arguments: list[str]) -> list[str]:
-    """Move --config and --debug to the front, where typer expects them."""
+    """Move --config and --debug to the front, where typer expects them.
+
+    Raises:
+        UsageWrong: no file follows --config.
+    """
     front: list[str] = []
     rest: list[str] = []
     waiting = list(arguments)
@@ -87,7 +98,9 @@ def hoisted(arguments: list[str]) -> list[str]:
             return [*front, *rest, word, *waiting]
         if name in HOISTED:
             front.append(word)
-            if HOISTED[name] and "=" not in word and waiting:
+            if HOISTED[name] and "=" not in word:
+                if not waiting:
+                    raise UsageWrong(f"{word} needs the name of a file.")
                 front.append(waiting.pop(0))
         else:
             rest.append(word)
@@ -107,11 +120,11 @@ def configuration() -> Config:
     return config
 
 
-def run(work: Coroutine[Any, Any, Result]) -> Result:
+def run(work: Coroutine[Any, Any, Result], *, stopped: str = "Stopped.") -> Result:
     """Run `work` in a new event loop; SIGINT and SIGTERM cancel it, a second one ends at once.
 
     Raises:
-        Interrupted: a signal came; all that was under way has ended.
+        Interrupted: a signal came, all that was under way has ended; says `stopped`.
     """
     received: list[signal.Signals] = []
 
@@ -133,9 +146,9 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(watched())
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, BibsyncError):
         if received:
-            raise Interrupted(received[0]) from None
+            raise Interrupted(received[0], stopped) from None
         raise
 
 
@@ -144,14 +157,18 @@ async def connected(config: Config, *, size: int = 4) -> AsyncIterator[Pool]:
     """Connect to the database that is configured, the embedded one where none is.
 
     Raises:
-        StoreUnavailable: it can't be reached or started.
+        StoreUnavailable: it can't be reached or started, or went away inside the block.
     """
     async with AsyncExitStack() as stack:
         if config.database.url is None:
             url = await stack.enter_async_context(EmbeddedPostgres(config.state_dir))
         else:
             url = config.database.url.get_secret_value()
-        yield await stack.enter_async_context(store.open_pool(url, size=size))
+        pool = await stack.enter_async_context(store.open_pool(url, size=size))
+        try:
+            yield pool
+        except store.DISCONNECTED as error:
+            raise store.unavailable(error) from None
 
 
 @asynccontextmanager
@@ -184,3 +201,17 @@ async def readable(config: Config) -> AsyncIterator[Pool | None]:
         async with store.acquire(pool) as conn:
             fits = await schema.require(conn)
         yield pool if fits else None
+
+
+async def number_of(conn: Connection, config: Config, name: str) -> int:
+    """Return the number of a collection that a person named, NEVER_RUN if it was never synced.
+
+    Raises:
+        NotFound: it stands neither in the database nor in the configuration.
+    """
+    try:
+        return (await collections.named(conn, name)).number
+    except NotFound:
+        if name not in {each.name for each in config.collections}:
+            raise
+        return NEVER_RUN

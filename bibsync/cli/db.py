@@ -11,7 +11,9 @@ from bibsync.errors import SchemaUnfit
 from bibsync.store import schema
 from bibsync.store.embedded import exists
 
-app = typer.Typer(no_args_is_help=True, help="Look after the database's schema.")
+app = typer.Typer(
+    no_args_is_help=True, help="Look after the database's schema.\n\nbibsync db status"
+)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from bibsync.cli.text import lasting, say
+from bibsync.cli.text import lasting, printable, say
 from bibsync.run import Tally
 
 REDRAW_S = 0.2
@@ -42,7 +42,10 @@ async def _bars(tallies: Mapping[str, Tally]) -> None:
     began = time.monotonic()
     console = Console(stderr=True)
     with Progress(*columns, console=console, auto_refresh=False, transient=True) as progress:
-        bars = {name: progress.add_task(name[:32], total=None, words="waiting") for name in tallies}
+        bars = {
+            name: progress.add_task(printable(name)[:32], total=None, words="waiting")
+            for name in tallies
+        }
         while True:
             for name, tally in tallies.items():
                 _draw(progress, bars[name], tally, time.monotonic() - began)

@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -13,25 +13,23 @@ import typer
 from bibsync import store
 from bibsync.cli import context
 from bibsync.cli.context import Json, configuration
-from bibsync.cli.text import local, moment, out, out_json, printable, say
+from bibsync.cli.text import flush, local, moment, out, out_json, printable, say, writing
 from bibsync.config import Config
-from bibsync.errors import BibsyncError, NotFound, UsageWrong
+from bibsync.errors import NotFound, UsageWrong
 from bibsync.exports import jsonl, mnemonic
-from bibsync.store import collections, records
+from bibsync.store import records
 
-app = typer.Typer(no_args_is_help=True, help="Look at records and hand them on.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help='Look at records and hand them on.\n\nbibsync records export --collection "Springfield"',
+)
 
 FORMATS = ("jsonl",)
 EVER = datetime(1, 1, 1, tzinfo=UTC)
 
+Write = Callable[[bytes], None]
+
 Of = Annotated[str, typer.Option("--collection", metavar="NAME", help="Of this collection.")]
-
-
-class NotWritten(BibsyncError):
-    """The export could not be written; no file was left behind."""
-
-    code = "not_written"
-    default_remedy = "Free some space or choose another file, and export again."
 
 
 @app.command()
@@ -81,8 +79,8 @@ def export(
         raise UsageWrong(f"--format: there is no format {form!r}; there is: {', '.join(FORMATS)}.")
     changed = moment(since, name="--since", now=datetime.now(UTC)) or EVER
     config = configuration()
-    with _target(output) as target:
-        count = context.run(_export(config, collection, changed, target))
+    with _target(output) as write:
+        count = context.run(_export(config, collection, changed, write))
     if output is not None:
         say(f"{count} records written to {output}.")
 
@@ -92,8 +90,9 @@ async def _one(config: Config, collection: str, control_number: str) -> Any:
         row = None
         if pool is not None:
             async with store.acquire(pool) as conn:
-                known = await collections.named(conn, collection)
-                row = await records.one(conn, known.number, control_number.strip())
+                number = await context.number_of(conn, config, collection)
+                with suppress(*store.UNSTORABLE):
+                    row = await records.one(conn, number, control_number.strip())
         if row is None:
             raise NotFound(
                 f'There is no record "{control_number}" in "{collection}".',
@@ -102,10 +101,10 @@ async def _one(config: Config, collection: str, control_number: str) -> Any:
         return row
 
 
-async def _export(config: Config, collection: str, since: datetime, target: BinaryIO) -> int:
+async def _export(config: Config, collection: str, since: datetime, write: Write) -> int:
     count = 0
     async for row in _each(config, collection, since):
-        target.write(jsonl.line(row))
+        write(jsonl.line(row))
         count += 1
     return count
 
@@ -115,32 +114,47 @@ async def _each(config: Config, collection: str, since: datetime) -> AsyncIterat
         if pool is None:
             return
         async with store.acquire(pool) as conn:
-            known = await collections.named(conn, collection)
-            async for row in records.each(conn, known.number, since):
+            number = await context.number_of(conn, config, collection)
+            async for row in records.each(conn, number, since):
                 yield row
 
 
 @contextmanager
-def _target(output: Path | None) -> Iterator[BinaryIO]:
-    """Give the file to write to; a named one appears whole under its name, or not at all.
+def _target(output: Path | None) -> Iterator[Write]:
+    """Give the way to write; a file that is named appears whole under its name, or not at all.
+
+    What exists and is no file, but a device or a pipe, is written to as it is.
 
     Raises:
-        NotWritten: it can't be written.
+        ReaderGone, NotWritten: it can't be written.
     """
     if output is None:
-        try:
-            yield sys.stdout.buffer
-        finally:
-            sys.stdout.buffer.flush()
+        yield _guarded(sys.stdout.buffer, "The output")
+        flush()
         return
-    part = output.with_name(f"{output.name}.part")
+    where = str(output)
+    with writing(where):
+        output = output.resolve()
+        whole = output.is_file() or not output.exists()
+        part = output.with_name(f".{output.name}.{os.getpid()}.part") if whole else output
+        file = part.open("wb")
     try:
-        with part.open("wb") as file:
-            yield file
+        yield _guarded(file, where)
+        with writing(where):
             file.flush()
-            os.fsync(file.fileno())
-        part.replace(output)
-    except OSError as error:
-        raise NotWritten(f"{output} can't be written: {error.strerror}.") from None
+            if whole:
+                os.fsync(file.fileno())
+                part.replace(output)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            file.close()
+        if whole:
+            part.unlink(missing_ok=True)
+
+
+def _guarded(file: BinaryIO, where: str) -> Write:
+    def write(line: bytes) -> None:
+        with writing(where):
+            file.write(line)
+
+    return write

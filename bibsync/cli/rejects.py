@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -14,9 +15,11 @@ from bibsync.config import Config
 from bibsync.errors import NotFound, UsageWrong
 from bibsync.reject import PLAIN, Reason
 from bibsync.run import utc_text
-from bibsync.store import collections, rejects
+from bibsync.store import rejects
 
-app = typer.Typer(no_args_is_help=True, help="Look at records that could not be stored.")
+app = typer.Typer(
+    no_args_is_help=True, help="Look at records that could not be stored.\n\nbibsync rejects list"
+)
 
 PAGE = 500
 STATES = ("open", "resolved", "dismissed", "all")
@@ -92,7 +95,8 @@ async def _each(config: Config, chosen: dict[str, Any]) -> AsyncIterator[Any]:
         if pool is None:
             return
         async with store.acquire(pool) as conn:
-            number = await _number(conn, chosen["collection"])
+            name = chosen["collection"]
+            number = None if name is None else await context.number_of(conn, config, name)
             state = None if chosen["state"] == "all" else chosen["state"]
             after = 0
             while page := await rejects.listed(
@@ -108,16 +112,13 @@ async def _each(config: Config, chosen: dict[str, Any]) -> AsyncIterator[Any]:
                 after = page[-1]["id"]
 
 
-async def _number(conn: store.Connection, name: str | None) -> int | None:
-    return None if name is None else (await collections.named(conn, name)).number
-
-
 async def _one(config: Config, number: int) -> Any:
     async with context.readable(config) as pool:
         row = None
         if pool is not None:
             async with store.acquire(pool) as conn:
-                row = await rejects.one(conn, number)
+                with suppress(*store.UNSTORABLE):
+                    row = await rejects.one(conn, number)
         if row is None:
             raise NotFound(
                 f"There is no reject {number}.", remedy="`bibsync rejects list` shows them."

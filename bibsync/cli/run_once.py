@@ -25,6 +25,7 @@ from bibsync.store import Pool, collections
 
 STREAMS = (PURCHASES,)
 SPARE_CONNECTIONS = 2
+STOPPED = "Stopped. What was stored stays stored; run again and it goes on from there."
 
 
 def run_once(
@@ -59,6 +60,7 @@ def run_once(
     """Sync collections now, in the foreground: new purchases, gaps, and days that are due again.
 
     bibsync run-once --all
+
     bibsync run-once --collection "Springfield cloudLibrary" --since 7d
 
     Interrupted, it goes on where it was with the next run. Exit codes: 0 done, 3 partly or with new
@@ -88,7 +90,7 @@ def run_once(
     if dry_run:
         context.run(_list_windows(config, chosen, order, json=json))
         return
-    summaries = context.run(sync(config, chosen, order, wait_lock=waiting))
+    summaries = context.run(sync(config, chosen, order, wait_lock=waiting), stopped=STOPPED)
     report(summaries, config, json=json)
     raise typer.Exit(exit_code(summaries, all_of_them=every))
 
@@ -172,7 +174,8 @@ async def _list_windows(
                     rows.append((name, piece.kind.value, start, end))
     if not json:
         table(("COLLECTION", "WHY", "FROM", "BEFORE"), rows)
-        say(f"{len(rows)} windows would be asked for. Nobody was asked, nothing was written.")
+        windows = _counted(len(rows), "window")
+        say(f"{windows} would be asked for. Nobody was asked, nothing was written.")
 
 
 @asynccontextmanager
@@ -231,7 +234,11 @@ def told(summary: Summary) -> list[str]:
         problem = summary.problem
         sentences += [f"{problem.message} [{problem.code}]", problem.remedy]
     if count := summary.tally.failed_windows:
-        sentences.append(f"{count} windows failed; the next run asks for them again.")
+        sentences.append(f"{_counted(count, 'window')} failed; the next run asks again.")
     if count := summary.tally.new_rejects:
-        sentences.append(f"{count} new rejects; see them with: bibsync rejects list")
+        sentences.append(f"{_counted(count, 'new reject')}; see: bibsync rejects list")
     return sentences
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

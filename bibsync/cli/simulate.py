@@ -34,6 +34,7 @@ def simulate(
     """Serve a made-up cloudLibrary on this machine, with its quirks and, if asked for, faults.
 
     bibsync simulate --faults all
+
     bibsync simulate --marc records.mrc --since 2024-01-01 --until 2024-02-01
 
     Its account is account_id "partner" with account_key "secret".

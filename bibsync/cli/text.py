@@ -1,8 +1,14 @@
-"""How the command line speaks: data to stdout, everything else to stderr, times in words."""
+"""How the command line speaks: data to stdout, everything else to stderr, times in words.
 
+Whoever reads our output may go (`head -1`), and the disk behind it may be full: `ReaderGone` and
+`NotWritten` say which, so that neither is mistaken for trouble of the database.
+"""
+
+import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta, tzinfo
 
 import orjson
@@ -10,41 +16,83 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from bibsync.errors import UsageWrong
+from bibsync.errors import BibsyncError, UsageWrong
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SHORT = re.compile(r"(\d+)([smhd])")
 
 
+class ReaderGone(Exception):
+    """Whoever read our output wants no more of it."""
+
+
+class NotWritten(BibsyncError):
+    """The output could not be written; no file that was named holds a part of it."""
+
+    code = "not_written"
+    default_remedy = "Free some space or choose another place, and try again."
+
+
+@contextmanager
+def writing(where: str = "The output") -> Iterator[None]:
+    """Write inside the block.
+
+    Raises:
+        ReaderGone: nobody reads any more.
+        NotWritten: it can't be written.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise ReaderGone from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise NotWritten(f"{where} can't be written: {reason}.") from None
+
+
 def say(sentence: str) -> None:
     """Tell a person something, on stderr."""
-    sys.stderr.write(f"{sentence}\n")
-    sys.stderr.flush()
+    with suppress(OSError):  # there is nobody to tell that nobody can be told
+        sys.stderr.write(f"{sentence}\n")
+        sys.stderr.flush()
 
 
 def out(line: str = "") -> None:
     """Write a line of data to stdout."""
-    sys.stdout.write(line + "\n")
+    with writing():
+        sys.stdout.write(line + "\n")
 
 
 def out_json(document: Mapping[str, object]) -> None:
     """Write a document as one line of JSON to stdout."""
-    sys.stdout.write(orjson.dumps(document, default=_plain).decode() + "\n")
-    sys.stdout.flush()
+    out(orjson.dumps(document, default=_plain).decode())
+    flush()
+
+
+def flush() -> None:
+    """Send off what was written to stdout."""
+    with writing():
+        sys.stdout.flush()
+
+
+def hush() -> None:
+    """Let what stdout still holds go nowhere: its reader has gone, or its disk is full."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     """Write a table to stdout: ruled on a terminal, tab-separated elsewhere."""
     if not sys.stdout.isatty():
         for row in rows:
-            out("\t".join(str(cell) for cell in row))
+            out("\t".join(_cell(value) for value in row))
         return
     ruled = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         ruled.add_column(column, overflow="fold")
     for row in rows:
-        ruled.add_row(*(str(cell) for cell in row))
-    Console().print(ruled, markup=False)
+        ruled.add_row(*(_cell(value) for value in row))
+    with writing():
+        Console(markup=False, emoji=False, highlight=False).print(ruled)
 
 
 def moment(text: str | None, *, name: str, now: datetime) -> datetime | None:
@@ -55,17 +103,17 @@ def moment(text: str | None, *, name: str, now: datetime) -> datetime | None:
     """
     if text is None:
         return None
-    if match := SHORT.fullmatch(text.strip()):
-        return (now - span_of(match)).replace(microsecond=0)
     try:
+        if match := SHORT.fullmatch(text.strip()):
+            return (now - span_of(match)).replace(microsecond=0)
         read = datetime.fromisoformat(text.strip())
-    except ValueError:
+        read = read if read.tzinfo else read.replace(tzinfo=UTC)
+        return read.astimezone(UTC).replace(microsecond=0)
+    except (ValueError, OverflowError):
         raise UsageWrong(
             f"{name}: {text!r} is no date.",
             remedy=f"Write {name} 2024-05-01, {name} 2024-05-01T12:00:00Z, or {name} 7d.",
         ) from None
-    read = read if read.tzinfo else read.replace(tzinfo=UTC)
-    return read.astimezone(UTC).replace(microsecond=0)
 
 
 def span(text: str, *, name: str) -> timedelta:
@@ -74,8 +122,9 @@ def span(text: str, *, name: str) -> timedelta:
     Raises:
         UsageWrong: it isn't one.
     """
-    if match := SHORT.fullmatch(text.strip()):
-        return span_of(match)
+    with suppress(OverflowError):
+        if match := SHORT.fullmatch(text.strip()):
+            return span_of(match)
     raise UsageWrong(f"{name}: {text!r} is no duration.", remedy=f"Write {name} 90s, 5m, 6h or 7d.")
 
 
@@ -106,7 +155,16 @@ def lasting(seconds: float | None) -> str:
 
 def printable(text: str) -> str:
     """Make vendor's text safe for a terminal: control characters become visible escapes."""
-    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+    return "".join(c if c.isprintable() or c in "\n\t" else _escape(c) for c in text)
+
+
+def _cell(value: object) -> str:
+    """Write a value so that it stays within its line and its column."""
+    return "".join(c if c.isprintable() else _escape(c) for c in str(value))
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def _plain(value: object) -> object:

@@ -1,7 +1,7 @@
 """ISO 2709, the binary form of MARC: files are cut by a reader of our own, then read by pymarc.
 
 pymarc's own file reader ends at the first wrong length. Here a length is believed only where a
-record ends there and the next one begins; else the record terminator decides, and each mend is
+record ends there and none before; else the record terminator decides, and each mend is
 named. A record whose directory doesn't fit its fields would give wrong values, so the directory
 is made anew from the field terminators, or the record is a reject.
 """
@@ -121,15 +121,12 @@ def _next(data: bytes | mmap.mmap, start: int) -> int:
 
 
 def _believed(data: bytes | mmap.mmap, at: int) -> int:
-    """Return the end of the record at `at` if its length leads there, else 0."""
+    """Return the end of the record at `at` if its length leads to one and to no later, else 0."""
     length = data[at : at + LENGTH]
     stop = at + int(length) if length.isdigit() else 0
-    if stop < at + HEAD or data[stop - 1 : stop] != RECORD_END:
+    if stop < at + HEAD or data[stop - 2 : stop] != FIELD_END + RECORD_END:
         return 0
-    after = _next(data, stop)
-    ends = data[stop - 2 : stop - 1] == FIELD_END
-    follows = after == len(data) or data[after : after + LENGTH].isdigit()
-    return stop if (ends or follows) and not ANOTHER_WITHIN.search(data, at, stop) else 0
+    return 0 if ANOTHER_WITHIN.search(data, at, stop) else stop
 
 
 def _mended(data: bytes) -> Chunk:

@@ -196,7 +196,6 @@ class _Assembly:
         field = self._fields[-1]
         if field.control_field:
             field.data = " ".join(subfield.value for subfield in field.subfields)
-            field.subfields.clear()
             self._odd[CONTROL_TAG_IN_DATAFIELD] = None
 
     def _add_controlfield(self, text: str) -> None:

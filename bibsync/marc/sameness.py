@@ -97,9 +97,7 @@ def _unusual(data: bytes, seen: bytes) -> tuple[bytes, list[bytes]]:
     done = 0
     for tag, start, stop in _values(seen):
         value = data[start:stop]
-        if value != seen[start:stop]:
-            keys += [b"\0"] if tag == b"001" else []
-        elif tag == b"001":
+        if tag == b"001":
             keys.append(value if seen.startswith(b"</", stop) else b"\0")
         else:
             pieces += data[done:start], _mask(tag, value)

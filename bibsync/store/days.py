@@ -29,8 +29,8 @@ select $1, $2, (noted.day at time zone 'UTC')::date, noted.read_at, noted.count,
 from unnest($3::timestamptz[], $4::timestamptz[], $5::int[], $6::bytea[])
     as noted (day, read_at, count, digest)
 on conflict (collection, stream, day) do update
-set read_at = greatest(d.read_at, excluded.read_at),
-    count = excluded.count, digest = excluded.digest
+set read_at = excluded.read_at, count = excluded.count, digest = excluded.digest
+where d.read_at <= excluded.read_at
 """
 
 

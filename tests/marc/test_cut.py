@@ -114,6 +114,7 @@ SPELLINGS = {
     "marcxchange": WHOLE.replace(URI, b"info:lc/xmlns/marcxchange-v1"),
     "comments around records": COMMENTED,
     "an instruction": page(good("a"), good("b"), good("c"), between=b"<?pi <marc:record> ?>"),
+    "elements that are almost called record": page(*map(good, "abc"), between=b"<marc:records/>"),
     "attributes on records": WHOLE.replace(b"<marc:record>", b'<marc:record type="a>b">'),
     "line ends in tags": WHOLE.replace(b"</marc:record>", b"</marc:record\n>"),
     "byte order mark": codecs.BOM_UTF8 + WHOLE,
@@ -165,6 +166,13 @@ def test_markup_in_comments_and_cdata_is_no_markup(place):
     expected.insert(place, "odd")
 
     assert expected == outcomes(around(defect, place))
+
+
+@pytest.mark.timeout(30)
+def test_openings_that_never_close_are_looked_for_once():
+    body = page(record(number("a"), titled("<!--" * 500_000)))
+
+    assert len(cut(body)) == 1
 
 
 BEGINNINGS = {

@@ -45,6 +45,12 @@ MENDED = {
     "no record terminator": (B[:-1], "record_terminator"),
     "junk before": (b"junk" + B, "junk_before_record"),
     "directory length wrong": (B.replace(b"2450010", b"2450009"), "directory"),
+    "a length within the directory wrong": (B.replace(b"0010007", b"0010009"), "directory"),
+    "directory of one piece, but not of these fields": (
+        B.replace(b"0010007", b"0010006").replace(b"00007\x1e", b"00006\x1e"),
+        "directory",
+    ),
+    "control character in the leader": (B.replace(b" a 4500", b" a 45\x000"), "illegal_characters"),
     "directory place wrong": (B.replace(b"00007\x1e", b"00008\x1e"), "directory"),
     "length in characters": (
         binary("second", "Tïtle").replace(b"2450011", b"2450010"),
@@ -142,6 +148,13 @@ def test_bytes_that_marc8_cannot_map_are_flagged_and_nothing_is_printed(tmp_path
 
     assert told.repairs == ("marc8_unmapped",)
     assert capsys.readouterr() == ("", "")
+
+
+def test_pymarc_warns_nobody_of_what_the_repairs_tell(tmp_path, caplog):
+    (told,) = read_bytes(tmp_path, B.replace(b"10\x1fa", b"1\x1faT"))
+
+    assert told.repairs == ("indicator",)
+    assert caplog.records == []
 
 
 def test_a_record_reads_as_pymarc_reads_it(tmp_path):

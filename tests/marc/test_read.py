@@ -262,6 +262,14 @@ def test_nothing_that_is_sent_raises(data):
     assert told.reason is Reason.UNREADABLE_RECORD
 
 
+def test_an_entity_is_never_declared_by_a_record():
+    declared = b'<!DOCTYPE marc:record [<!ENTITY b "c">]>' + record(number("a"), titled("&b;"))
+
+    told = read(RawRecord(declared, b"h", b"i", None, 0))
+
+    assert "document type" in told.message
+
+
 @given(data=st.data())
 def test_damage_of_any_kind_costs_only_the_record_that_has_it(data):
     bad = bytearray(good("bad"))

@@ -1,0 +1,217 @@
+"""An installation of bibsync as its users have it: a configuration, a folder, processes.
+
+Nothing of the program is imported here but its name: every command is a process, spoken to through
+its arguments, its streams, its signals and its exit code. What no output may ever show is checked
+of all of them.
+"""
+
+import asyncio
+import json
+import os
+import pty
+import signal
+import struct
+import sys
+import termios
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fcntl import ioctl
+from pathlib import Path
+from typing import Any
+
+WITHIN_S = 60.0
+ACCOUNT_KEY = "key-that-nobody-may-see"
+PASSWORD = "password-that-nobody-may-see"
+NOWHERE = "http://127.0.0.1:9/"
+QUICK = "requests_per_second = 100000\nretries = 0\n"
+"""Settings of [sync] that suit a vendor on this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def documents(self) -> list[dict[str, Any]]:
+        """Return stdout, which must be JSON lines and nothing else."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Return stdout, which must be one line of JSON."""
+        [document] = self.documents
+        return document
+
+
+@dataclass(slots=True)
+class Running:
+    """A command that hasn't ended yet."""
+
+    process: asyncio.subprocess.Process
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def ended(self) -> Ended:
+        """Wait for the end."""
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                out, err = await self.process.communicate()
+        finally:
+            if self.process.returncode is None:
+                self.process.kill()
+                await self.process.wait()
+        assert self.process.returncode is not None
+        ended = Ended(_as_shells_count(self.process.returncode), out.decode(), err.decode())
+        keeps_silent(ended.out + ended.err)
+        return ended
+
+
+@dataclass(slots=True)
+class Installation:
+    """A folder with a bibsync.toml, in which commands are run.
+
+    `database` None stands for the embedded server in `state`. The environment holds nothing but
+    what every process needs and `environ`.
+    """
+
+    folder: Path
+    state: Path
+    database: str | None
+    bytecode: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "bibsync.toml"
+
+    def configure(
+        self, collections: Iterable[Mapping[str, object]] = (), *, sync: str = QUICK, more: str = ""
+    ) -> None:
+        """Write the configuration; `more` are tables of it in full."""
+        lines = [f'state_dir = "{self.state}"']
+        if self.database:
+            lines += ["[database]", f'url = "{self.database}"']
+        lines += ["[sync]", sync, more]
+        for each in collections:
+            settings = {
+                "source": "bibliotheca",
+                "account_id": "partner",
+                "account_key": ACCOUNT_KEY,
+                **each,
+            }
+            lines += ["", "[[collections]]", *(f"{k} = {_toml(v)}" for k, v in settings.items())]
+        self.config.touch(mode=0o600)
+        self.config.write_text("\n".join(lines) + "\n")
+
+    async def run(self, *arguments: object, **environ: str) -> Ended:
+        """Run a command to its end, its streams being pipes."""
+        running = await self.start(*arguments, **environ)
+        return await running.ended()
+
+    async def stored(self, collection: str = "springfield") -> dict[str, str]:
+        """Return the fingerprint of every stored record, by control number."""
+        ended = await self.run("records", "export", "--collection", collection)
+        assert ended.code == 0, ended.err
+        return {each["control_number"]: each["fingerprint"] for each in ended.documents}
+
+    async def rejected(self, collection: str = "springfield") -> Counter[str]:
+        """Return how many rejects there are for each reason."""
+        ended = await self.run("rejects", "list", "--collection", collection, "--json")
+        assert ended.code == 0, ended.err
+        return Counter(each["reason"] for each in ended.documents)
+
+    async def stream(self, **environ: str) -> dict[str, Any]:
+        """Return what `status --json` says of the only stream of the first collection."""
+        ended = await self.run("status", "--json", **environ)
+        assert ended.code == 0, ended.err
+        [stream] = ended.document["collections"][0]["streams"]
+        return dict(stream)
+
+    async def start(self, *arguments: object, stdout: int = -1, **environ: str) -> Running:
+        """Start a command; `stdout` is a descriptor to be used instead of a pipe."""
+        process = await asyncio.create_subprocess_exec(
+            *self._words(arguments),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=self.folder,
+            env=self._environment(environ),
+            limit=1 << 22,
+        )
+        return Running(process)
+
+    async def run_on_a_terminal(self, *arguments: object, **environ: str) -> Ended:
+        """Run a command on a terminal of 120 columns; `out` is all that the terminal was sent."""
+        ours, theirs = pty.openpty()
+        ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        process = await asyncio.create_subprocess_exec(
+            *self._words(arguments),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=self.folder,
+            env=self._environment({"TERM": "xterm-256color"} | environ),
+        )
+        os.close(theirs)
+        seen = await asyncio.to_thread(_everything, ours)
+        code = await asyncio.wait_for(process.wait(), WITHIN_S)
+        keeps_silent(seen)
+        return Ended(_as_shells_count(code), seen, "")
+
+    def shell(self, line: str) -> list[str]:
+        """Return the words that run a line of shell in which `bibsync` is the command."""
+        command = " ".join(self._words(()))
+        return ["bash", "-o", "pipefail", "-c", line.replace("bibsync", command)]
+
+    def environment(self) -> dict[str, str]:
+        """Return what the processes find in their environment."""
+        return self._environment({})
+
+    @staticmethod
+    def _words(arguments: Sequence[object]) -> list[str]:
+        return [sys.executable, "-m", "bibsync", *map(str, arguments)]
+
+    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "LANG": "C.UTF-8",
+            "PYTHONPYCACHEPREFIX": str(self.bytecode),
+            **self.environ,
+            **more,
+        }
+
+
+def keeps_silent(text: str) -> None:
+    """Check what holds for every command: no secret, no traceback."""
+    assert ACCOUNT_KEY not in text
+    assert PASSWORD not in text
+    assert "Traceback" not in text
+
+
+def _everything(terminal: int) -> str:
+    """Read until the last process has left the terminal."""
+    pieces = []
+    try:
+        while piece := os.read(terminal, 65536):
+            pieces.append(piece)
+    except OSError:  # Linux's way of saying so
+        pass
+    finally:
+        os.close(terminal)
+    return b"".join(pieces).decode()
+
+
+def _as_shells_count(code: int) -> int:
+    """A process that died of a signal has 128 and the signal's number in a shell."""
+    return 128 - code if code < 0 else code
+
+
+def _toml(value: object) -> str:
+    return json.dumps(value) if isinstance(value, str) else str(value)

@@ -1,0 +1,236 @@
+"""How every command behaves towards pipes, terminals, signals and full disks."""
+
+import asyncio
+import os
+import re
+import signal
+from collections.abc import Iterator
+
+import asyncpg
+import pytest
+from installation import ACCOUNT_KEY, NOWHERE, Installation
+from watched import Watched
+
+COMMANDS = (
+    "demo",
+    "run-once",
+    "status",
+    "rejects list",
+    "rejects show",
+    "records show",
+    "records export",
+    "config check",
+    "config show",
+    "db upgrade",
+    "db status",
+    "simulate",
+)
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+ENDING = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+@pytest.mark.parametrize("command", ["", "rejects", "records", "config", "db", *COMMANDS])
+async def test_help_shows_an_example_before_the_options(bare: Installation, command: str):
+    ended = await bare.run(*command.split(), "--help")
+
+    words, _, options = ended.out.partition("Options:")
+    assert (ended.code, ended.err) == (0, "")
+    assert re.search(rf"^ .*bibsync {command}", words, re.MULTILINE)
+    assert "--help" in options
+
+
+async def test_the_version_is_told_without_a_command(bare: Installation):
+    ended = await bare.run("--version")
+
+    assert (ended.code, ended.err) == (0, "")
+    assert re.fullmatch(r"bibsync \d+\.\d+\.\d+\n", ended.out)
+
+
+async def test_through_a_pipe_comes_data_without_any_decoration(
+    installation: Installation, vendor: Watched
+):
+    vendor.libraries["springfield"].refused = False
+    installation.configure(vendor.collections())
+
+    ended = [
+        await installation.run(*command.split())
+        for command in (
+            "run-once --all",
+            "status",
+            "rejects list",
+            "config check",
+            "config show",
+            "db status",
+            "records export --collection springfield",
+        )
+    ]
+
+    assert [0] * len(ended) == [each.code for each in ended]
+    assert not any(CONTROL.search(each.out + each.err) for each in ended)
+    assert [[1, 1, 0, 1], 120] == [
+        [len(each.out.splitlines()) for each in ended[:4]],
+        len(ended[-1].out.splitlines()),
+    ]
+    assert ended[0].out.split("\t")[:3] == ["springfield", "succeeded", "120"]
+
+
+async def test_on_a_terminal_a_run_shows_bars_and_status_a_ruled_table(
+    installation: Installation, vendor: Watched
+):
+    name = "[red]Springfield[/red] :books: [/]"
+    installation.configure(vendor.collections(name=name))
+
+    run = await installation.run_on_a_terminal("run-once", "--all")
+    status = await installation.run_on_a_terminal("status")
+    plain = await installation.run_on_a_terminal("status", TERM="dumb", NO_COLOR="1")
+
+    assert (run.code, status.code, plain.code) == (0, 0, 0)
+    assert "━" in run.out
+    assert re.search(r"\d+ windows, \d+ records", run.out)
+    assert "LAST SUCCESS" in status.out
+    assert "───" in status.out
+    assert name in plain.out
+    assert "\x1b" not in plain.out
+
+
+async def test_no_command_waits_for_an_answer(bare: Installation):
+    bare.configure([{"name": "springfield", "library_id": "x", "base_url": NOWHERE}])
+
+    ended = await bare.run("run-once", "--all", "--force-reimport", "--dry-run")
+
+    assert ended.code == 0
+
+
+@pytest.mark.parametrize("number", ENDING, ids=lambda number: number.name)
+async def test_a_signal_ends_a_run_with_all_it_stored_and_the_next_run_goes_on(
+    installation: Installation, vendor: Watched, number: signal.Signals
+):
+    installation.configure(vendor.collections(windows_at_once=1))
+    vendor.next_answers("springfield", [*["ok"] * 40, "timeout"])
+    running = await installation.start("run-once", "--all")
+    await vendor.asked(41)
+    running.send(number)
+
+    ended = await running.ended()
+    stream = await installation.stream()
+    kept = await installation.stored()
+    again = await installation.run("run-once", "--all", "--json")
+
+    assert (ended.code, again.code) == (ENDING[number], 0)
+    assert "run again and it goes on" in ended.err
+    assert stream["lease"] is None
+    assert stream["last_run"]["outcome"] == "interrupted"
+    assert len(kept) == stream["last_run"]["new"] > 0
+    assert again.document["new"] == 120 - len(kept)
+    assert vendor.must_have("springfield")[0] == await installation.stored()
+
+
+async def test_a_second_signal_ends_a_run_at_once(
+    installation: Installation, vendor: Watched, database: str
+):
+    installation.configure(vendor.collections())
+    vendor.next_answers("springfield", ["ok", "ok", "timeout", "timeout"])
+    running = await installation.start("run-once", "--all")
+    await vendor.asked(4)
+    other = await asyncpg.connect(database)
+
+    async with asyncio.timeout(4), other.transaction():  # the last word would take 5 s
+        await other.execute("lock table fences in access exclusive mode")
+        running.send(signal.SIGINT)
+        while not await other.fetchval(WAITING):
+            await other.execute("select pg_sleep(0.02)")
+        running.send(signal.SIGINT)
+        ended = await running.ended()
+    await other.close()
+
+    assert (ended.code, ended.out) == (130, "")
+
+
+WAITING = """
+select exists (select from pg_locks where not granted and relation = 'fences'::regclass)
+"""
+
+
+async def test_a_signal_while_the_program_is_being_loaded_is_no_traceback(bare: Installation):
+    running = await bare.start("status")
+    running.send(signal.SIGINT)
+
+    ended = await running.ended()
+
+    assert ended.code == 130
+    assert ended.err == ""
+
+
+async def test_a_reader_that_has_enough_is_no_error(installation: Installation, vendor: Watched):
+    installation.configure(vendor.collections())
+    await installation.run("run-once", "--all")
+    line = "bibsync records export --collection springfield | head -1"
+
+    process = await asyncio.create_subprocess_exec(
+        *installation.shell(line),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=installation.folder,
+        env=installation.environment(),
+    )
+    out, err = await process.communicate()
+
+    assert (process.returncode, err) == (0, b"")
+    assert out.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("command", ["config show", "config show --json", "--version"])
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+async def test_a_full_disk_behind_stdout_is_said_in_one_sentence(
+    bare: Installation, full: int, command: str
+):
+    running = await bare.start(*command.split(), stdout=full)
+
+    ended = await running.ended()
+
+    assert ended.code == 1
+    assert "The output can't be written: No space left on device. [not_written]" in ended.err
+    assert len(ended.err.splitlines()) == 2
+
+
+@pytest.fixture
+def full() -> Iterator[int]:
+    """Return a descriptor of a disk that is full."""
+    descriptor = os.open("/dev/full", os.O_WRONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-"])
+async def test_a_stream_that_the_caller_has_closed_is_not_missed(bare: Installation, closed: str):
+    process = await asyncio.create_subprocess_exec(
+        *bare.shell(f"bibsync config check {closed}"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=bare.folder,
+        env=bare.environment(),
+    )
+    out, err = await process.communicate()
+
+    assert (process.returncode, err) == (0, b"")
+    assert bool(out) == (closed != ">&-")
+
+
+async def test_debug_shows_where_an_error_arose_and_still_no_secret(
+    bare: Installation, vendor: Watched
+):
+    bare.database = f"postgresql://bibsync:{ACCOUNT_KEY}@127.0.0.1:9/x"
+    bare.configure(vendor.collections())
+
+    process = await asyncio.create_subprocess_exec(
+        *bare.shell("bibsync status --debug"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=bare.folder,
+        env=bare.environment(),
+    )
+    _, err = await process.communicate()
+
+    assert process.returncode == 7
+    assert b"Traceback" in err
+    assert ACCOUNT_KEY.encode() not in err

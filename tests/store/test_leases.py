@@ -1,0 +1,278 @@
+"""The right to run: kept in PostgreSQL by the conformance suite, held by `lease.hold`."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random
+
+import pytest
+from lease_conformance import TTL, Expire, LeaseConformance
+
+from bibsync import lease
+from bibsync.errors import LeaseHeld, LeaseLost, StoreUnavailable
+from bibsync.lease import Key, Leases, PostgresLeases
+from bibsync.store import Pool, leases
+from bibsync.store.leases import Held, Holder
+
+SHORT = timedelta(seconds=0.6)
+
+
+@pytest.fixture
+def where(pool: Pool) -> Leases:
+    return PostgresLeases(pool)
+
+
+@pytest.fixture
+def expire(pool: Pool) -> Expire:
+    async def run_out(key: Key) -> None:
+        await pool.execute(
+            "update leases set expires_at = clock_timestamp() - interval '1 ms'"
+            " where (collection, stream) = ($1, $2)",
+            *key,
+        )
+
+    return run_out
+
+
+class TestPostgresLeases(LeaseConformance):
+    """The table `leases` passes the suite."""
+
+    async def test_a_lease_is_shown_while_it_is_held(self, where: Leases, key: Key, pool: Pool):
+        holder = lease.this_process()
+        await where.take(key, holder, ttl=TTL)
+
+        shown = await leases.held_now(pool)
+
+        assert holder.replica == shown[key][0]
+        await where.release(key, holder)
+        assert not await leases.held_now(pool)
+
+
+@dataclass
+class Weak:
+    """Leases whose answers can be made to fail: `renewing` is called before each renewal."""
+
+    where: Leases
+    renewing: Callable[[], None] = lambda: None
+    taking: Callable[[], None] = lambda: None
+    renewed: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    answer_lost: bool = False
+    hanging: bool = False
+
+    async def take(self, key: Key, holder: Holder, *, ttl: timedelta) -> Held | None:
+        self.taking()
+        held = await self.where.take(key, holder, ttl=ttl)
+        self.asked.set()
+        if self.answer_lost:
+            await asyncio.Event().wait()
+        return held
+
+    async def renew(self, key: Key, holder: Holder, *, ttl: timedelta) -> bool:
+        self.renewing()
+        if self.hanging:
+            await asyncio.Event().wait()
+        held = await self.where.renew(key, holder, ttl=ttl)
+        self.renewed.set()
+        return held
+
+    async def release(self, key: Key, holder: Holder) -> None:
+        await self.where.release(key, holder)
+
+
+@pytest.fixture
+def weak(where: Leases) -> Weak:
+    return Weak(where)
+
+
+def hold(where: Leases, key: Key, *, ttl: timedelta = TTL, wait: timedelta = timedelta(0)):
+    return lease.hold(where, key, ttl=ttl, wait=wait, random=Random(0))
+
+
+async def is_free(where: Leases, key: Key) -> bool:
+    probe = lease.this_process()
+    free = await where.take(key, probe, ttl=TTL) is None
+    await where.release(key, probe)
+    return free
+
+
+@contextmanager
+def cancelled_in_time(ttl: timedelta) -> Iterator[None]:
+    """Check that the block is over before the lease that it was begun with has run out."""
+    began = asyncio.get_running_loop().time()
+    yield
+    assert asyncio.get_running_loop().time() - began < ttl.total_seconds()
+
+
+async def test_a_block_holds_the_lease_and_frees_it_at_its_end(where: Leases, key: Key):
+    async with hold(where, key) as holder:
+        assert await where.renew(key, holder, ttl=TTL)
+        assert not await is_free(where, key)
+
+    assert await is_free(where, key)
+
+
+async def test_each_acquisition_has_a_token_of_its_own(where: Leases, key: Key):
+    async with hold(where, key) as one:
+        pass
+    async with hold(where, key) as other:
+        pass
+
+    assert one.token != other.token
+    assert one.process == other.process
+
+
+async def test_an_error_leaves_the_block_as_it_is_and_the_lease_is_freed(where: Leases, key: Key):
+    with pytest.raises(ZeroDivisionError):
+        async with hold(where, key):
+            raise ZeroDivisionError
+
+    assert await is_free(where, key)
+
+
+async def test_a_cancelled_block_frees_the_lease(where: Leases, key: Key):
+    inside = asyncio.Event()
+
+    async def work() -> None:
+        async with hold(where, key):
+            inside.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await inside.wait()
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await is_free(where, key)
+
+
+async def test_a_held_lease_is_refused_with_host_and_since_when(where: Leases, key: Key):
+    async with hold(where, key) as holder:
+        with pytest.raises(LeaseHeld) as refused:
+            async with hold(where, key):
+                raise AssertionError("two hold it")
+
+        assert await where.renew(key, holder, ttl=TTL), "the refused one took nothing away"
+
+    host, _, process = holder.replica.rpartition(":")
+    assert host in refused.value.message
+    assert f"process {process}" in refused.value.message
+    assert "since 20" in refused.value.message
+
+
+async def test_whoever_waits_gets_the_lease_when_it_comes_free(weak: Weak, key: Key):
+    async with asyncio.TaskGroup() as group, hold(weak.where, key):
+        waiting = group.create_task(_hold_once(weak, key), name="waiting")
+        await weak.asked.wait()
+        assert not waiting.done()
+
+    assert waiting.result()
+
+
+async def _hold_once(where: Leases, key: Key) -> Holder:
+    async with hold(where, key, wait=timedelta(seconds=30)) as holder:
+        return holder
+
+
+async def test_waiting_ends_with_a_refusal(where: Leases, key: Key):
+    async with hold(where, key):
+        with pytest.raises(LeaseHeld):
+            async with hold(where, key, wait=timedelta(milliseconds=1)):
+                pass
+
+
+async def test_a_lease_is_renewed_while_the_block_goes_on(weak: Weak, key: Key):
+    async with hold(weak, key, ttl=SHORT):
+        for _ in range(4):  # more than its time to live
+            weak.renewed.clear()
+            await weak.renewed.wait()
+
+        assert not await is_free(weak.where, key)
+
+
+async def test_a_lost_lease_cancels_the_block(weak: Weak, key: Key, expire: Expire):
+    other = lease.this_process()
+
+    async def work() -> None:
+        async with hold(weak, key, ttl=SHORT):
+            await expire(key)
+            await weak.where.take(key, other, ttl=TTL)
+            await asyncio.Event().wait()
+
+    with pytest.raises(LeaseLost):
+        await work()
+    assert await weak.where.renew(key, other, ttl=TTL), "the new holder keeps it"
+
+
+async def test_a_renewal_that_fails_once_costs_nothing(weak: Weak, key: Key):
+    failures = iter([ConnectionResetError])
+
+    def fail_once() -> None:
+        for error in failures:
+            raise error
+
+    weak.renewing = fail_once
+    async with hold(weak, key, ttl=SHORT):
+        await weak.renewed.wait()
+
+        assert not await is_free(weak.where, key)
+
+
+async def test_a_back_end_that_stays_away_cancels_the_block_before_the_lease_runs_out(
+    weak: Weak, key: Key
+):
+    def fail() -> None:
+        raise ConnectionResetError
+
+    weak.renewing = fail
+    with cancelled_in_time(SHORT), pytest.raises(StoreUnavailable):
+        async with hold(weak, key, ttl=SHORT):
+            await asyncio.Event().wait()
+
+
+async def test_a_back_end_that_never_answers_cancels_the_block_before_the_lease_runs_out(
+    weak: Weak, key: Key
+):
+    weak.hanging = True
+    with cancelled_in_time(SHORT), pytest.raises(StoreUnavailable):
+        async with hold(weak, key, ttl=SHORT):
+            await asyncio.Event().wait()
+
+
+async def test_a_back_end_that_is_away_at_the_start_is_unavailable(weak: Weak, key: Key):
+    def fail() -> None:
+        raise ConnectionRefusedError
+
+    weak.taking = fail
+
+    with pytest.raises(StoreUnavailable):
+        async with hold(weak, key):
+            raise AssertionError("nothing was taken")
+
+
+async def test_a_take_that_is_cancelled_leaves_no_lease_behind(weak: Weak, key: Key):
+    """It was taken, but the answer had not come when the run was stopped."""
+    weak.answer_lost = True
+    task = asyncio.create_task(_hold_once(weak, key))
+    await weak.asked.wait()
+    assert not await is_free(weak.where, key)
+
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await is_free(weak.where, key)
+
+
+async def test_a_take_cancelled_at_any_moment_leaves_no_lease_behind(where: Leases, key: Key):
+    """In the middle of a statement too: the server may have done it or not."""
+    loop = asyncio.get_running_loop()
+    for n in range(40):
+        task = asyncio.create_task(_hold_once(where, key))
+        loop.call_later(n / 10_000, task.cancel)
+        await asyncio.wait([task])
+
+        assert await is_free(where, key)

@@ -1,0 +1,123 @@
+"""Rejects: kept with bytes, place and reason, and known again."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bibsync.reject import Reason, Reject
+from bibsync.store import Connection, rejects
+from bibsync.window import Window
+
+NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
+LATER = NOW + timedelta(days=1)
+WINDOW = Window(NOW - timedelta(days=1), NOW)
+NAMELESS = Reject(
+    Reason.MISSING_CONTROL_NUMBER, "has no control number", b"<record>\x00\xff", b"identity", 3
+)
+Key = tuple[int, str]
+
+
+async def keep(conn: Connection, key: Key, *page: Reject, run: int = 1, now: datetime = NOW):
+    return await rejects.store(conn, key, page, run=run, window=WINDOW, now=now)
+
+
+async def test_a_reject_keeps_its_bytes_its_place_and_its_reason(conn: Connection, key: Key):
+    (row,) = await keep(conn, key, NAMELESS)
+
+    found = await rejects.one(conn, row["reject"])
+
+    assert {
+        "id": row["reject"],
+        "collection": "Springfield",
+        "run": 1,
+        "window_start": WINDOW.start,
+        "window_end": WINDOW.end,
+        "position": 3,
+        "reason": "missing_control_number",
+        "message": "has no control number",
+        "first_seen": NOW,
+        "last_seen": NOW,
+        "attempts": 1,
+        "state": "open",
+        "raw": b"<record>\x00\xff",
+    } == dict(found)
+
+
+async def test_a_reject_met_again_is_counted_and_not_new(conn: Connection, key: Key):
+    """Its 005 may be another by then: the identity leaves that out, the bytes are the first."""
+    await keep(conn, key, NAMELESS)
+
+    again = await keep(conn, key, replace(NAMELESS, raw=b"later", position=9), run=2, now=LATER)
+
+    assert not again
+    (row,) = await rejects.listed(conn)
+    assert (
+        row["run"],
+        row["position"],
+        row["attempts"],
+        row["first_seen"],
+        row["last_seen"],
+    ) == (1, 3, 2, NOW, LATER)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(NAMELESS, identity=b"other"),
+        replace(NAMELESS, reason=Reason.UNREADABLE_RECORD),
+    ],
+    ids=["bytes", "reason"],
+)
+async def test_another_reject_is_new(conn: Connection, key: Key, other: Reject):
+    await keep(conn, key, NAMELESS)
+
+    fresh = await keep(conn, key, other, NAMELESS)
+
+    assert [other.reason] == [row["reason"] for row in fresh]
+    assert {key[0]: 2} == await rejects.count_open(conn)
+
+
+async def test_the_same_reject_twice_on_a_page_is_kept_once(conn: Connection, key: Key):
+    fresh = await keep(conn, key, NAMELESS, replace(NAMELESS, position=4))
+
+    assert len(fresh) == 1
+    assert {key[0]: 1} == await rejects.count_open(conn)
+
+
+async def test_a_page_without_rejects_writes_nothing(conn: Connection, key: Key):
+    assert await keep(conn, key) == []
+
+
+async def test_a_dismissed_reject_stays_so_when_it_is_met_again(conn: Connection, key: Key):
+    await keep(conn, key, NAMELESS)
+    await conn.execute("update rejects set state = 'dismissed'")
+
+    assert not await keep(conn, key, NAMELESS, now=LATER)
+
+    assert not await rejects.listed(conn)
+    assert [row["attempts"] for row in await rejects.listed(conn, state="dismissed")] == [2]
+    assert not await rejects.count_open(conn)
+
+
+async def test_rejects_are_listed_by_collection_reason_and_number(conn: Connection, key: Key):
+    page = [
+        replace(NAMELESS, identity=b"1"),
+        replace(NAMELESS, identity=b"2", reason=Reason.UNREADABLE_RECORD),
+        replace(NAMELESS, identity=b"3"),
+    ]
+    await keep(conn, key, *page)
+
+    everything = [row["id"] for row in await rejects.listed(conn)]
+
+    assert sorted(everything) == everything
+    assert len(everything) == 3
+    nameless = await rejects.listed(conn, collection=key[0], reason="missing_control_number")
+    assert len(nameless) == 2
+    assert not await rejects.listed(conn, collection=key[0] + 1)
+    rest = await rejects.listed(conn, after=everything[0], limit=1)
+    assert [everything[1]] == [row["id"] for row in rest]
+
+
+async def test_an_unknown_number_is_no_reject(conn: Connection):
+    assert await rejects.one(conn, 1) is None
