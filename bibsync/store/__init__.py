@@ -22,6 +22,8 @@ Pool = Any
 ACQUIRE_S = 10.0
 """The longest wait for a free connection; asyncpg by itself would wait for ever."""
 COMMAND_S = 60.0
+OLDEST = 14
+"""The first major version with multiranges, which coverage is kept in."""
 
 DISCONNECTED: tuple[type[BaseException], ...] = (
     OSError,
@@ -63,7 +65,7 @@ async def open_pool(url: str, *, size: int = 4) -> AsyncIterator[Pool]:
     `statement_cache_size=0` in the URL's query suits a pooler in transaction mode.
 
     Raises:
-        StoreUnavailable: no connection could be made.
+        StoreUnavailable: no connection could be made, or the server is too old.
     """
     url, cached = _without_cache_size(url)
     try:
@@ -79,6 +81,7 @@ async def open_pool(url: str, *, size: int = 4) -> AsyncIterator[Pool]:
     except UNREACHABLE as error:
         raise unavailable(error) from None
     try:
+        await _refuse_old(pool)
         yield pool
     finally:
         try:
@@ -92,6 +95,16 @@ async def acquire(pool: Pool) -> AsyncIterator[Connection]:
     """Borrow a connection for at most one block, waiting no longer than ACQUIRE_S for it."""
     async with pool.acquire(timeout=ACQUIRE_S) as conn:
         yield conn
+
+
+async def _refuse_old(pool: Pool) -> None:
+    async with acquire(pool) as conn:
+        major = conn.get_server_version().major
+    if major < OLDEST:
+        raise StoreUnavailable(
+            f"The database server is PostgreSQL {major}; bibsync needs {OLDEST} or newer.",
+            remedy="Upgrade the server, or leave [database] url out to use the embedded one.",
+        )
 
 
 async def recover(pool: Pool, error: BaseException) -> None:
