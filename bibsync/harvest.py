@@ -99,6 +99,8 @@ async def harvest_each(
                 group.create_task(one(number), name=f"harvest {each.name}")
                 for number, each in due.items()
             ]
+            if tasks:
+                await asyncio.wait(tasks)
     except BaseExceptionGroup as failed:
         raise first_of(failed) from None
     return [task.result() for task in tasks]
@@ -144,7 +146,11 @@ async def harvest(
 
 
 def _leave_if_cancelled() -> None:
-    """Go on with a cancellation; before Python 3.13 a task group drops it beside an error."""
+    """Go on with a cancellation that came together with an error.
+
+    Before Python 3.13 a task group forgets it then; and it counts right only where the block
+    itself waits for the tasks, as every block here does.
+    """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
@@ -238,8 +244,11 @@ class Run:
             await self._prepare()
             if await self._read_one():
                 async with asyncio.TaskGroup() as group:
-                    for worker in range(self._desk.sync.windows_at_once):
-                        group.create_task(self._work(), name=f"windows {worker} of {self._key}")
+                    workers = [
+                        group.create_task(self._work(), name=f"windows {number} of {self._key}")
+                        for number in range(self._desk.sync.windows_at_once)
+                    ]
+                    await asyncio.wait(workers)
         except BaseExceptionGroup as failed:
             self._stopped_by(first_of(failed))
         except (CollectionPaused, SourceError) as stopped:
@@ -331,18 +340,23 @@ class Run:
     async def _next(self) -> Piece | None:
         """Choose; wait while all that is left is being read by this run.
 
-        No window ends between the look at the store and the choice, else it were chosen again.
+        No window ends between the look at the store and the choice, else it were chosen again. Days
+        that became due meanwhile are looked for once more before the run ends.
         """
         memory = self._desk.memory
         async with self._moved:
             while True:
+                looked_before = bool(self._days_due)
                 piece = choice.choose(await self._known(), memory)
                 if piece is not None:
                     memory.reading.append(piece)
                     return piece
-                if not memory.reading:
+                if memory.reading:
+                    await self._moved.wait()
+                elif looked_before:
+                    self._days_due.clear()
+                else:
                     return None
-                await self._moved.wait()
 
     async def _known(self) -> Known:
         """Look at what the store knows now, and at the clocks."""

@@ -50,15 +50,17 @@ class FaultProxy:
         self._listening.close()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
         for writer in self._kept:
             writer.transport.abort()
+        for failure in ended:
+            if isinstance(failure, Exception):
+                raise failure
 
     async def _connected(
         self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter
     ) -> None:
-        task = asyncio.current_task()
-        self._tasks.add(task)
+        self._tasks.add(asyncio.current_task())
         from_server, to_server = await self._open()
         back = asyncio.create_task(_forward(from_server, to_client), name="answers")
         try:
@@ -83,7 +85,7 @@ class FaultProxy:
             to_client.transport.abort()
             if to_server not in self._kept:
                 to_server.transport.abort()
-            self._tasks.discard(task)
+            await asyncio.gather(back, return_exceptions=True)
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         query = dict(parse_qsl(self._server.query))

@@ -152,6 +152,12 @@ def run(work: Coroutine[Any, Any, Result], *, stopped: str = "Stopped.") -> Resu
         raise
 
 
+def forget_variables(prefix: str) -> None:
+    """Leave environment variables that begin so out of all that follows."""
+    for name in [each for each in os.environ if each.startswith(prefix)]:
+        del os.environ[name]
+
+
 @asynccontextmanager
 async def connected(config: Config, *, size: int = 4) -> AsyncIterator[Pool]:
     """Connect to the database that is configured, the embedded one where none is.
@@ -161,6 +167,7 @@ async def connected(config: Config, *, size: int = 4) -> AsyncIterator[Pool]:
     """
     async with AsyncExitStack() as stack:
         if config.database.url is None:
+            forget_variables("PG")  # PGPORT, PGSERVICE: those mean another server than our own
             url = await stack.enter_async_context(EmbeddedPostgres(config.state_dir))
         else:
             url = config.database.url.get_secret_value()

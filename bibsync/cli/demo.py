@@ -1,6 +1,8 @@
 """bibsync demo: see it work, without a server, an account or a configuration."""
 
+import shlex
 import shutil
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -66,17 +68,30 @@ def demo(
     One of the libraries answers with faults, one has a history since 2014. At the end the database
     is compared with what the vendor says is true: exit 0 if they are equal.
     """
+    context.forget_variables("BIBSYNC_")
     folder = Path(tempfile.mkdtemp(prefix="bibsync-demo-"))
     try:
         equal = context.run(_demo(folder))
     finally:
-        if not keep:
+        if keep:
+            _tell_kept(folder)
+        else:
             shutil.rmtree(folder, ignore_errors=True)
-    if keep:
-        out(f"Kept in {folder}. Look at it with:")
-        for command in ("status", "rejects list"):
-            out(f"  bibsync --config {folder / 'bibsync.toml'} {command}")
     raise typer.Exit(0 if equal else 1)
+
+
+def _tell_kept(folder: Path) -> None:
+    out(f"Kept in {folder}. Look at it with:")
+    for command in ("status", "rejects list"):
+        out(f"  {_program()} --config {shlex.quote(str(folder / 'bibsync.toml'))} {command}")
+
+
+def _program() -> str:
+    """Return how this very program is called from here, which may lie outside the PATH."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m bibsync"
+    return "bibsync" if shutil.which("bibsync") else shlex.quote(str(called))
 
 
 async def _demo(folder: Path) -> bool:

@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -47,7 +47,7 @@ def show(
     if json:
         out_json(jsonl.document(row))
         return
-    out(f"{row['collection']}, {row['control_number']}, version {row['version']}")
+    out(f"{row['collection_name']}, {row['control_number']}, version {row['version']}")
     for word, at in (
         ("first seen", row["first_seen"]),
         ("last changed", row["last_changed"]),
@@ -103,20 +103,16 @@ async def _one(config: Config, collection: str, control_number: str) -> Any:
 
 async def _export(config: Config, collection: str, since: datetime, write: Write) -> int:
     count = 0
-    async for row in _each(config, collection, since):
-        write(jsonl.line(row))
-        count += 1
-    return count
-
-
-async def _each(config: Config, collection: str, since: datetime) -> AsyncIterator[Any]:
     async with context.readable(config) as pool:
         if pool is None:
-            return
+            return count
         async with store.acquire(pool) as conn:
             number = await context.number_of(conn, config, collection)
-            async for row in records.each(conn, number, since):
-                yield row
+            async with aclosing(records.each(conn, number, since)) as rows:
+                async for row in rows:
+                    write(jsonl.line(row))
+                    count += 1
+    return count
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """bibsync rejects: records that could not be stored."""
 
 import base64
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from typing import Annotated, Any
 
 import typer
@@ -76,21 +76,20 @@ def show(
 
 async def _list(config: Config, chosen: dict[str, Any], *, json: bool) -> int:
     count, rows = 0, []
-    async for row in _each(config, chosen):
-        count += 1
-        if json:
-            out_json(_document(row))
-        else:
-            seen = local(row["first_seen"], config.timezone)
-            rows.append(
-                (row["id"], row["collection"], row["reason"], seen, printable(row["message"]))
-            )
+    async with aclosing(_each(config, chosen)) as found:
+        async for row in found:
+            count += 1
+            if json:
+                out_json(_document(row))
+            else:
+                seen = local(row["first_seen"], config.timezone)
+                rows.append((row["id"], row["collection"], row["reason"], seen, row["message"]))
     if rows:
         table(("ID", "COLLECTION", "REASON", "FIRST SEEN", "WHAT"), rows)
     return count
 
 
-async def _each(config: Config, chosen: dict[str, Any]) -> AsyncIterator[Any]:
+async def _each(config: Config, chosen: dict[str, Any]) -> AsyncGenerator[Any, None]:
     async with context.readable(config) as pool:
         if pool is None:
             return

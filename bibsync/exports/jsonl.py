@@ -11,7 +11,7 @@ from bibsync.run import utc_text
 def document(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the document of a record's row; `marc` is MARC-in-JSON, the record as received."""
     return {
-        "collection": row["collection"],
+        "collection": row["collection_name"],
         "control_number": row["control_number"],
         "title": row["title"],
         "author": row["author"],

@@ -67,7 +67,7 @@ def libraries(today: date) -> tuple[Shown, ...]:
 
 @asynccontextmanager
 async def started() -> AsyncIterator[str]:
-    """Run the vendor in a child of this process group and give its base URL.
+    """Run the vendor in a child with a session of its own, out of Ctrl-C's reach; give its URL.
 
     Raises:
         BibsyncError: it didn't start.
@@ -78,6 +78,7 @@ async def started() -> AsyncIterator[str]:
         "bibsync.simulator.showcase",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
     assert child.stdin is not None  # noqa: S101 - it was asked for
     assert child.stdout is not None  # noqa: S101 - it was asked for

@@ -6,7 +6,7 @@ changed record is kept with the run that replaced it. Two answers are ordered by
 asked for, `Asked`, never by a clock.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -88,7 +88,7 @@ select collection, count(*) as records, count(withdrawn_at) as withdrawn
 from records group by collection
 """
 ONE = """
-select c.name as collection, r.*, s.fingerprint, s.last_seen
+select c.name as collection_name, r.*, s.fingerprint, s.last_seen
 from records r
 join collections c on c.collection = r.collection
 join record_states s
@@ -96,7 +96,7 @@ join record_states s
 where r.collection = $1 and r.control_number = $2
 """
 AFTER = """
-select c.name as collection, r.*, s.fingerprint, s.last_seen
+select c.name as collection_name, r.*, s.fingerprint, s.last_seen
 from records r
 join collections c on c.collection = r.collection
 join record_states s
@@ -193,7 +193,7 @@ async def one(conn: Connection, collection: int, control_number: str) -> Any | N
     return await conn.fetchrow(ONE, collection, control_number)
 
 
-async def each(conn: Connection, collection: int, since: datetime) -> AsyncIterator[Any]:
+async def each(conn: Connection, collection: int, since: datetime) -> AsyncGenerator[Any, None]:
     """Yield the rows changed at or after `since`, by control number, in constant memory.
 
     A record that changes meanwhile is seen before or after its change, never twice.

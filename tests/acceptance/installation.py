@@ -15,6 +15,7 @@ import sys
 import termios
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fcntl import ioctl
 from pathlib import Path
@@ -57,6 +58,11 @@ class Running:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
+    def kill(self) -> None:
+        """Kill it, if it still lives."""
+        with suppress(ProcessLookupError):
+            self.process.kill()
+
     async def ended(self) -> Ended:
         """Wait for the end."""
         try:
@@ -64,10 +70,12 @@ class Running:
                 out, err = await self.process.communicate()
         finally:
             if self.process.returncode is None:
-                self.process.kill()
+                self.kill()
                 await self.process.wait()
         assert self.process.returncode is not None
-        ended = Ended(_as_shells_count(self.process.returncode), out.decode(), err.decode())
+        ended = Ended(
+            _as_shells_count(self.process.returncode), (out or b"").decode(), err.decode()
+        )
         keeps_silent(ended.out + ended.err)
         return ended
 
@@ -108,6 +116,12 @@ class Installation:
             lines += ["", "[[collections]]", *(f"{k} = {_toml(v)}" for k, v in settings.items())]
         self.config.touch(mode=0o600)
         self.config.write_text("\n".join(lines) + "\n")
+
+    def read(self, name: str) -> str:
+        return (self.folder / name).read_text()
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text)
 
     async def run(self, *arguments: object, **environ: str) -> Ended:
         """Run a command to its end, its streams being pipes."""
@@ -186,6 +200,13 @@ class Installation:
             **self.environ,
             **more,
         }
+
+
+async def until(conn: Any, condition: str) -> None:
+    """Wait until a query of the database is true."""
+    async with asyncio.timeout(30):
+        while not await conn.fetchval(f"select {condition}"):
+            await conn.execute("select pg_sleep(0.02)")
 
 
 def keeps_silent(text: str) -> None:

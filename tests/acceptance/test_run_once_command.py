@@ -61,34 +61,6 @@ async def test_new_rejects_are_exit_3_and_known_ones_are_not(installation: Insta
     assert records == await installation.stored()
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["--all", "--collection", "springfield"],
-        ["--all", "--since", "yesterday"],
-        ["--all", "--since", "2024-13-01"],
-        ["--all", "--since", "99999999999d"],
-        ["--all", "--since", "2024-02-01", "--until", "2024-01-01"],
-        ["--all", "--stream", "loans"],
-        ["--all", "--wait-lock", "long"],
-        ["--all", "--wait-lock", "99999999999999d"],
-        ["--all", "--no-such-option"],
-    ],
-    ids=" ".join,
-)
-async def test_a_wrong_call_is_exit_2_with_a_sentence(
-    bare: Installation, arguments: list[str]
-):
-    bare.configure([{"name": "springfield", "library_id": "x", "base_url": NOWHERE}])
-
-    ended = await bare.run("run-once", *arguments)
-
-    assert (ended.code, ended.out) == (2, "")
-    assert ended.err
-    assert "unexpected" not in ended.err
-
-
 async def test_an_unknown_collection_is_exit_10_and_the_known_ones_are_named(
     bare: Installation,
 ):
@@ -267,4 +239,3 @@ async def test_a_database_that_cannot_be_used_is_exit_7_in_one_sentence(
     assert (ended.code, ended.out, vendor.requests) == (7, "", 0)
     assert words in ended.err
     assert len(ended.err.splitlines()) == 2, ended.err
-

@@ -3,6 +3,7 @@
 Vendor, source and run share one clock, which only moves when a test moves it.
 """
 
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,7 +29,8 @@ LAST = date(2024, 1, 11)
 NOW = datetime(2024, 1, 11, 9, 30, tzinfo=UTC)
 RUNS_AT_MOST = 25
 STRIKING = sorted(each.name for each in fields(Faults))
-NOT_IN_THE_MIX = {"drip", "redirect"}
+ITEM = re.compile(rb'code="a">(\w+)</[^>]*><[^>]*code="b">cloudLibrary')
+"""The number that the vendor repeats in 037, where also a record without a 001 has it."""
 
 
 @dataclass
@@ -58,11 +60,15 @@ class Site:
         return await records.fingerprints(self.pool, self.number)
 
     async def rejects(self) -> Counter[str]:
-        """Return how many rejects there are of each reason."""
-        rows = await self.pool.fetch(
-            "select reason from rejects where collection = $1", self.number
-        )
-        return Counter(row["reason"] for row in rows)
+        """Return how many titles are rejects, by reason.
+
+        One that the vendor dressed differently, in another encoding say, is a reject for each
+        dress: it is known again by its bytes.
+        """
+        found = "select distinct reason, raw from rejects where collection = $1"
+        rows = await self.pool.fetch(found, self.number)
+        titles = {(row["reason"], ITEM.search(row["raw"])[1]) for row in rows}
+        return Counter(reason for reason, _ in titles)
 
     def truth(self) -> dict[str, str]:
         """Return the fingerprint of every record that must be stored by now."""
@@ -99,10 +105,12 @@ async def opened(
             base_url=base_url,
             sync=replace(
                 Sync(),
-                start_date=datetime(2024, 1, 1, tzinfo=UTC),
-                requests_per_second=100_000.0,
-                timeout=timedelta(seconds=1),
-                **sync,
+                **{
+                    "start_date": datetime(2024, 1, 1, tzinfo=UTC),
+                    "requests_per_second": 100_000.0,
+                    "timeout": timedelta(seconds=1),
+                }
+                | sync,
             ),
         )
         async with store.acquire(pool) as conn, conn.transaction():
@@ -153,9 +161,9 @@ async def test_a_vendor_with_every_fault_is_stored_whole_in_the_end(pool: Pool, 
 
 @pytest.mark.parametrize("kind", STRIKING)
 async def test_each_fault_by_itself_costs_nothing_in_the_end(pool: Pool, kind: str):
-    struck = ["ok", kind, "ok", kind, kind, "ok", kind]
-    async with opened(pool, library(120), reread=()) as site:
-        site.vendor.next_answers("abcde", struck * 2, resource="data/marc")
+    quiet_before = datetime(2023, 12, 1, tzinfo=UTC)
+    async with opened(pool, library(120), reread=(), start_date=quiet_before) as site:
+        site.vendor.next_answers("abcde", [kind, kind, "ok", "ok", kind], resource="data/marc")
 
         await site.harvest_until_covered()
         await site.harvest(Order(force_reimport=True))

@@ -1,0 +1,122 @@
+"""status: the document that monitoring reads, and what it says of a collection's life."""
+
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+from installation import NOWHERE, Installation
+from watched import LONG_AGO, TODAY, Watched
+
+from bibsync.simulator import Faults
+
+COLLECTION = {
+    "name": str,
+    "health": str,
+    "activity": str,
+    "records": int,
+    "withdrawn": int,
+    "rejects_open": int,
+    "streams": list,
+}
+STREAM = {
+    "stream": str,
+    "caught_up_to": str,
+    "gaps": int,
+    "lag_s": int,
+    "last_success": str,
+    "last_run": dict,
+    "lease": type(None),
+    "next_due": type(None),
+}
+
+
+async def test_the_document_has_the_contract_s_fields_and_types(
+    installation: Installation, vendor: Watched
+):
+    installation.configure(vendor.collections())
+    run = await installation.run("run-once", "--all", "--json")
+
+    ended = await installation.run("status", "--json")
+
+    [collection] = ended.document["collections"]
+    [stream] = collection["streams"]
+    assert ended.document.keys() >= {"schema", "collections", "schedules"}
+    assert ended.document["schema"] == "bibsync.status/1"
+    assert {name: type(collection[name]) for name in COLLECTION} == COLLECTION
+    assert {name: type(stream[name]) for name in STREAM} == STREAM
+    assert (collection["health"], collection["activity"], collection["records"]) == (
+        "ok",
+        "idle",
+        120,
+    )
+    assert stream["last_run"].keys() == run.document.keys()
+    assert {k: v for k, v in stream["last_run"].items() if k != "duration_s"} == {
+        k: v for k, v in run.document.items() if k != "duration_s"
+    }
+    age = datetime.now(UTC) - datetime.fromisoformat(stream["last_success"])
+    assert timedelta(0) <= age < timedelta(minutes=1)
+
+
+async def test_health_goes_from_never_run_to_failing_to_ok_to_late(
+    installation: Installation, vendor: Watched, database: str
+):
+    installation.configure(vendor.collections())
+    before = await installation.run("status", "--json", "--check")
+    vendor.faults = Faults(http_502=1.0)
+    await installation.run("run-once", "--all")
+    failing = await installation.run("status", "--json", "--check")
+    vendor.faults = Faults.none()
+    await installation.run("run-once", "--all")
+    well = await installation.run("status", "--json", "--check")
+    conn = await asyncpg.connect(database)
+    await conn.execute("update runs set finished = finished - interval '37 hours'")
+    await conn.close()
+
+    late = await installation.run("status", "--check")
+
+    seen = [each.document["collections"][0]["health"] for each in (before, failing, well)]
+    assert ["never_run", "failing", "ok"] == seen
+    assert "\tlate\t" in late.out
+    assert [0, 8, 0, 8] == [each.code for each in (before, failing, well, late)]
+    assert failing.document["collections"][0]["activity"] == "waiting_to_retry"
+
+
+async def test_a_collection_that_left_the_file_is_disabled_and_goes_on_when_put_back(
+    installation: Installation, vendor: Watched
+):
+    other = {"name": "other", "library_id": "x", "base_url": NOWHERE, "start_date": TODAY}
+    installation.configure(vendor.collections())
+    await installation.run("run-once", "--all")
+    installation.configure([other])
+    await installation.run("run-once", "--all")
+    gone = await installation.run("status", "--json")
+    exported = await installation.stored()
+    asked = vendor.requests
+    installation.configure(vendor.collections())
+
+    back = await installation.run("run-once", "--all", "--json")
+
+    health = {each["name"]: each["health"] for each in gone.document["collections"]}
+    assert {"other": "failing", "springfield": "disabled"} == health
+    assert len(exported) == 120
+    assert (back.code, back.document["new"]) == (0, 0)
+    assert vendor.requests - asked < 6
+    assert (await installation.stream())["caught_up_to"] == back.document["caught_up_to"]
+
+
+async def test_a_run_under_way_is_activity_and_no_health(
+    installation: Installation, vendor: Watched
+):
+    installation.configure(vendor.collections(windows_at_once=1))
+    vendor.next_answers("springfield", ["ok", "ok", "timeout"])
+    running = await installation.start("run-once", "--all")
+    await vendor.asked(3)
+
+    ended = await installation.run("status", "--json", "--check")
+    running.process.kill()
+    await running.ended()
+
+    [collection] = ended.document["collections"]
+    assert ended.code == 0
+    assert (collection["health"], collection["activity"]) == ("never_run", "running")
+    assert set(collection["streams"][0]["lease"]) == {"holder", "since"}
+    assert f"{LONG_AGO}T00:00:00Z" == collection["streams"][0]["caught_up_to"]
