@@ -42,7 +42,7 @@ from bibsync.errors import (
     first_of,
 )
 from bibsync.fence import Fence
-from bibsync.lease import Leases
+from bibsync.lease import Key, Leases
 from bibsync.perusal import LEFT, Desk, TooWide, peruse
 from bibsync.run import Order, Outcome, Summary, Tally
 from bibsync.source import Source, present
@@ -157,13 +157,7 @@ def _leave_if_cancelled() -> None:
 
 
 async def _begin(
-    collection: Collection,
-    key: tuple[int, str],
-    order: Order,
-    means: Means,
-    *,
-    tally: Tally,
-    holder: Holder,
+    collection: Collection, key: Key, order: Order, means: Means, *, tally: Tally, holder: Holder
 ) -> "Run":
     """Depose whoever ran before and begin the run's row, in one transaction."""
 
@@ -300,9 +294,7 @@ class Run:
         known = await self._known()
 
         async def write(conn: Connection) -> None:
-            gone = choice.superseded(known)
-            if gone:
-                await windows.drop_each(conn, self._key, gone)
+            await windows.drop_each(conn, self._key, choice.superseded(known))
             if self._order.force_reimport:
                 await self._open_lane(conn, known)
 

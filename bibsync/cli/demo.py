@@ -76,8 +76,16 @@ def demo(
         if keep:
             _tell_kept(folder)
         else:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
     raise typer.Exit(0 if equal else 1)
+
+
+def _remove(folder: Path) -> None:
+    """Remove all; as root, the server may lie elsewhere, where the link `cluster` points."""
+    elsewhere = folder / "cluster"
+    if elsewhere.is_symlink():
+        shutil.rmtree(elsewhere.resolve(), ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _tell_kept(folder: Path) -> None:

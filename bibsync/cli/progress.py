@@ -68,7 +68,7 @@ async def _lines(tallies: Mapping[str, Tally]) -> None:
         await asyncio.sleep(LINE_EVERY_S)
         for name, tally in tallies.items():
             if tally.requests:
-                say(f"{name}: {words(tally, time.monotonic() - began)}")
+                say(printable(f"{name}: {words(tally, time.monotonic() - began)}"))
 
 
 def words(tally: Tally, elapsed_s: float) -> str:

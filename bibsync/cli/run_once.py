@@ -224,7 +224,7 @@ def report(summaries: list[Summary], config: Config, *, json: bool) -> None:
     )
     for each in summaries:
         for sentence in told(each):
-            say(f"{each.collection}: {printable(sentence)}")
+            say(printable(f"{each.collection}: {sentence}"))
 
 
 def told(summary: Summary) -> list[str]:

@@ -70,5 +70,5 @@ def _show(document: dict[str, Any], config: Config) -> None:
         for stream in each["streams"]:
             problem = (stream["last_run"] or {}).get("problem")
             if problem:
-                say(f"{each['name']}: {printable(problem['message'])} [{problem['code']}]")
+                say(printable(f"{each['name']}: {problem['message']} [{problem['code']}]"))
                 say(f"  {problem['remedy']}")

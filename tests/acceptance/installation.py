@@ -117,6 +117,10 @@ class Installation:
         self.config.touch(mode=0o600)
         self.config.write_text("\n".join(lines) + "\n")
 
+    def files(self) -> list[str]:
+        """Return the names of all that lies in the folder."""
+        return sorted(each.name for each in self.folder.iterdir())
+
     def read(self, name: str) -> str:
         return (self.folder / name).read_text()
 

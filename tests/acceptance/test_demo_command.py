@@ -41,6 +41,14 @@ def left_behind(folder: Path) -> list[psutil.Process]:
     return psutil.wait_procs(known, timeout=5)[1]
 
 
+def resolved(folder: Path, pattern: str) -> list[Path]:
+    return [each.resolve() for each in folder.glob(pattern)]
+
+
+def existing(paths: list[Path]) -> list[Path]:
+    return [each for each in paths if each.exists()]
+
+
 async def test_the_demo_proves_itself_and_leaves_nothing_behind(place: Installation):
     ended = await place.run("demo", **POISON)
 
@@ -48,7 +56,7 @@ async def test_the_demo_proves_itself_and_leaves_nothing_behind(place: Installat
     assert (ended.code, [row[-1] for row in rows]) == (0, ["yes", "yes", "yes"]), ended.err
     assert re.search(r"\d+ records in .+: \d+ a second", ended.out)
     assert left_behind(place.folder) == []
-    assert ["bibsync.toml"] == [each.name for each in place.folder.iterdir()]
+    assert ["bibsync.toml"] == place.files()
 
 
 async def test_what_the_demo_keeps_can_be_looked_at_with_the_commands_it_names(
@@ -83,10 +91,12 @@ async def test_a_demo_that_is_stopped_cleans_up(place: Installation, number: sig
     async with asyncio.timeout(60):
         while b"Syncing" not in await process.stderr.readline():
             pass
+        clusters = resolved(place.folder, "bibsync-demo-*/cluster")
         os.killpg(process.pid, number)  # as a terminal's Ctrl-C: all of the foreground
         out, err = await process.communicate()
 
     keeps_silent((out + err).decode())
     assert (process.returncode, out) == (128 + number, b"")
+    assert existing(clusters) == []
     assert left_behind(place.folder) == []
-    assert ["bibsync.toml"] == [each.name for each in place.folder.iterdir()]
+    assert ["bibsync.toml"] == place.files()

@@ -1,7 +1,9 @@
 """What can be looked at: records, rejects, configuration, schema; reading creates nothing."""
 
+import asyncio
 import base64
 import json
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -47,6 +49,18 @@ REJECT = {
     "attempts": int,
     "state": str,
 }
+
+
+END_SESSIONS = """
+select pg_terminate_backend(pid) from pg_stat_activity
+where datname = current_database() and pid <> pg_backend_pid()
+"""
+
+
+def is_file(path: str) -> bool:
+    return Path(path).is_file()
+
+
 READING = [
     "status",
     "rejects list",
@@ -66,7 +80,7 @@ async def test_reading_where_nobody_set_up_anything_is_exit_0_and_creates_nothin
     ended = await bare.run(*command.split())
 
     assert ended.code == 0, ended.err
-    assert ["bibsync.toml"] == [each.name for each in bare.folder.iterdir()]
+    assert ["bibsync.toml"] == bare.files()
 
 
 async def test_reading_an_empty_database_shows_nothing_and_writes_nothing(
@@ -118,12 +132,12 @@ async def test_export_hands_on_every_record_with_the_contract_s_fields(
     assert (later.code, later.out) == (0, "")
     assert (named.code, named.out) == (0, "")
     assert ended.out == installation.read("all.jsonl")
-    assert {"all.jsonl", "bibsync.toml"} == {each.name for each in folder.iterdir()}
+    assert {"all.jsonl", "bibsync.toml"} == set(installation.files())
 
 
 @pytest.mark.parametrize("where", ["missing/all.jsonl", "", "/dev/full", "/"])
 async def test_an_export_that_cannot_be_written_says_so_and_leaves_nothing(
-    installation: Installation, vendor: Watched, folder: Path, where: str
+    installation: Installation, vendor: Watched, where: str
 ):
     installation.configure(vendor.collections())
     await installation.run("run-once", "--all", "--since", "20d")
@@ -135,8 +149,37 @@ async def test_an_export_that_cannot_be_written_says_so_and_leaves_nothing(
     assert (ended.code, ended.out) == (1, "")
     assert "can't be written" in ended.err.splitlines()[0]
     assert "[not_written]" in ended.err.splitlines()[0]
-    assert ["bibsync.toml"] == [each.name for each in folder.iterdir()]
-    assert not Path("/dev/full").is_file()
+    assert ["bibsync.toml"] == installation.files()
+    assert not is_file("/dev/full")
+
+
+async def test_a_database_that_goes_away_in_mid_export_is_exit_7_in_one_sentence(
+    installation: Installation, vendor: Watched, database: str
+):
+    installation.configure(vendor.collections())
+    await installation.run("run-once", "--all")
+    ours, theirs = os.pipe()
+    export = ("records", "export", "--collection", "springfield")
+    running = await installation.start(*export, stdout=theirs)
+    os.close(theirs)
+    await asyncio.to_thread(os.read, ours, 1)  # a full pipe holds it until somebody reads on
+
+    conn = await asyncpg.connect(database)
+    await conn.execute(END_SESSIONS)
+    await conn.close()
+    drained = asyncio.create_task(asyncio.to_thread(_drain, ours), name="reader")
+    ended = await running.ended()
+    await drained
+
+    assert ended.code == 7
+    assert "The database can't be reached" in ended.err
+    assert len(ended.err.splitlines()) == 2
+
+
+def _drain(descriptor: int) -> None:
+    while os.read(descriptor, 1 << 16):
+        pass
+    os.close(descriptor)
 
 
 async def test_an_export_keeps_the_old_file_where_the_new_one_fails(

@@ -7,11 +7,14 @@ import asyncpg
 from installation import Installation, Running, until
 from watched import LONG_AGO, Watched, library, served
 
-LOOKED_WHO_HOLDS_IT = """exists (
-    select from pg_stat_activity
-    where datname = current_database() and query like '%select holder%from leases%'
-      and pid <> pg_backend_pid()
-)"""
+NOTE_TRIES = """
+create table tries (process integer);
+create function note_try() returns trigger language plpgsql as $$
+    begin insert into tries values (new.process); return new; end
+$$;
+create trigger note_try before insert on leases for each row execute function note_try();
+"""
+"""Tells in the table `tries` which processes have tried to take a lease, or got it."""
 
 
 async def held_up(installation: Installation, vendor: Watched) -> Running:
@@ -63,9 +66,10 @@ async def test_a_run_that_waits_for_the_lock_begins_when_it_is_free(
 ):
     installation.configure(vendor.collections(windows_at_once=1))
     first = await held_up(installation, vendor)
-    second = await installation.start("run-once", "--all", "--json", "--wait-lock", "5m")
     conn = await asyncpg.connect(database)
-    await until(conn, LOOKED_WHO_HOLDS_IT)
+    await conn.execute(NOTE_TRIES)
+    second = await installation.start("run-once", "--all", "--json", "--wait-lock", "5m")
+    await until(conn, f"exists (select from tries where process = {second.process.pid})")
     await conn.close()
 
     first.send(signal.SIGINT)

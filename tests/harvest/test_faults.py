@@ -59,7 +59,7 @@ async def test_a_window_that_fails_after_its_retries_stays_uncovered_and_heals(w
 
 
 async def test_a_failed_window_costs_no_other_and_is_chosen_last_by_the_next_run(world: World):
-    bad = START + 5 * DAY
+    bad, until = START + 5 * DAY, START + 20 * DAY
 
     def broken(window: Window, _offset: int) -> None:
         if window.start <= bad < window.end:
@@ -67,17 +67,16 @@ async def test_a_failed_window_costs_no_other_and_is_chosen_last_by_the_next_run
 
     world.configure(retries=0, windows_at_once=1)
     world.vendor.purchases, world.vendor.hook = bought(140), broken
-    summary = await world.harvest()
+    summary = await world.harvest(Order(until=until))
 
     assert (summary.outcome, summary.tally.failed_windows) == ("partial", 1)
     before, after = await world.covered()
     assert before.end <= bad < after.start
     world.vendor.asked.clear()
     world.vendor.hook = None
-    world.configure(start_date=START - 3 * DAY)
     await world.harvest()
     starts = [window.start for window, offset in world.vendor.asked if offset == 1]
-    assert starts[-1] == before.end, "behind the gap that the earlier start opened"
+    assert starts.index(until) < starts.index(before.end), "the fresh gap first, though younger"
     assert world.truth() == await world.stored()
 
 
