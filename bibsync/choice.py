@@ -167,13 +167,14 @@ class Memory:
     def cut(
         self, gap: Window, width: timedelta, cut: Callable[[Window, timedelta], Window]
     ) -> Window:
-        """Cut a window off the gap, none that was too wide once more.
+        """Cut a window of whole seconds off the gap, none that was too wide once more.
 
         Windows read beside it may have come back small since and let the next ones be wide again.
         """
         window = cut(gap, width)
         narrow = [least for wide, least in self.narrowed if wide.overlaps(window)]
-        return cut(gap, min([width, *narrow]))
+        width = min([width, *narrow])
+        return cut(gap, width - timedelta(microseconds=width.microseconds))
 
 
 def choose(known: Known, memory: Memory) -> Piece | None:

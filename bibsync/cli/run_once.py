@@ -1,7 +1,7 @@
 """bibsync run-once: sync now, in the foreground."""
 
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -90,8 +90,14 @@ def run_once(
     if dry_run:
         context.run(_list_windows(config, chosen, order, json=json))
         return
-    summaries = context.run(sync(config, chosen, order, wait_lock=waiting), stopped=STOPPED)
-    report(summaries, config, json=json)
+    summaries: list[Summary] = []
+    try:
+        work = sync(config, chosen, order, wait_lock=waiting, ended=summaries.append)
+        context.run(work, stopped=STOPPED)
+    finally:
+        names = [each.name for each in chosen]
+        summaries.sort(key=lambda each: names.index(each.collection))
+        report(summaries, config, json=json)
     raise typer.Exit(exit_code(summaries, all_of_them=every))
 
 
@@ -112,9 +118,14 @@ def chosen_of(config: Config, names: list[str] | None) -> list[Collection]:
 
 
 async def sync(
-    config: Config, chosen: list[Collection], order: Order, *, wait_lock: timedelta
-) -> list[Summary]:
-    """Sync these collections and return their summaries, showing progress on stderr."""
+    config: Config,
+    chosen: list[Collection],
+    order: Order,
+    *,
+    wait_lock: timedelta,
+    ended: Callable[[Summary], None],
+) -> None:
+    """Sync these collections, showing progress on stderr; `ended` hears each one's summary."""
     _quieten(config)
     tallies = {each.name: Tally() for each in chosen}
     size = min(config.daemon.concurrency, len(chosen)) * 2 + SPARE_CONNECTIONS
@@ -128,12 +139,13 @@ async def sync(
             wait_lock=wait_lock,
         )
         async with progress.shown(tallies):
-            return await harvest.harvest_each(
+            await harvest.harvest_each(
                 {numbers[each.name]: each for each in chosen},
                 order,
                 means,
                 at_once=config.daemon.concurrency,
                 tallies={numbers[each.name]: tallies[each.name] for each in chosen},
+                ended=ended,
             )
 
 
@@ -203,6 +215,8 @@ async def _outlook(pool: Pool, collection: Collection, order: Order, now: dateti
 
 def report(summaries: list[Summary], config: Config, *, json: bool) -> None:
     """Print what the runs came to: JSON lines, or a table and a sentence for each problem."""
+    if not summaries:
+        return
     if json:
         for each in summaries:
             out_json(each.as_json())

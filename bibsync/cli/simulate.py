@@ -23,6 +23,14 @@ def simulate(
     titles: Annotated[int, typer.Option(help="Purchases to make up.")] = 1000,
     since: Annotated[str, typer.Option(metavar="TIME", help="First purchase.")] = "365d",
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Left out: now.")] = None,
+    bad: Annotated[float, typer.Option(min=0, max=1, help="Share of records with a defect.")] = 0.0,
+    late: Annotated[
+        float, typer.Option(min=0, max=1, help="Share that shows up to 64 days late.")
+    ] = 0.0,
+    retitled: Annotated[float, typer.Option(min=0, max=1, help="Share that changes later.")] = 0.0,
+    removed: Annotated[
+        float, typer.Option(min=0, max=1, help="Share that is withdrawn later.")
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="Same seed, same history, same faults.")] = 0,
     latency: Annotated[int, typer.Option(metavar="MS", help="Milliseconds per answer.")] = 0,
     marc: Annotated[
@@ -44,23 +52,31 @@ def simulate(
     end = moment(until, name="--until", now=now) or now
     days = (start.date(), max(end.date(), start.date() + timedelta(days=1)))
     kinds = Faults.parse(faults)
-    served = _library(library, titles, days, seed, marc)
+    if marc:
+        served = _of_files(library, marc, days)
+    else:
+        served = Library.virtual(
+            library,
+            ACCOUNT,
+            KEY,
+            titles=titles,
+            since=days[0],
+            until=days[1],
+            seed=seed,
+            bad=bad,
+            late=late,
+            retitled=retitled,
+            removed=removed,
+        )
     vendor = Vendor([served], faults=kinds, seed=seed, latency_s=latency / 1000)
     context.run(_serve(vendor, library, port))
 
 
-def _library(
-    name: str, titles: int, days: tuple[date, date], seed: int, files: list[Path] | None
-) -> Library:
-    since, until = days
-    if not files:
-        return Library.virtual(
-            name, ACCOUNT, KEY, titles=titles, since=since, until=until, seed=seed
-        )
+def _of_files(name: str, files: list[Path], days: tuple[date, date]) -> Library:
     for file in files:
         if not file.is_file():
             raise UsageWrong(f"--marc: there is no file {file}.", remedy="Name a MARC file.")
-    library = Library.of_marc(name, ACCOUNT, KEY, files=files, since=since, until=until)
+    library = Library.of_marc(name, ACCOUNT, KEY, files=files, since=days[0], until=days[1])
     for kind, count in library.left_out.items():
         say(f"{count} records can't be served: {kind}")
     return library

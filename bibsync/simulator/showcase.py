@@ -60,7 +60,9 @@ def libraries(today: date) -> tuple[Shown, ...]:
     """Return the demo's libraries as of `today`."""
     return (
         Shown("Springfield (a year)", "springfield", 1000, today - timedelta(days=365)),
-        Shown("Shelbyville (faults)", "shelbyville", 400, today - timedelta(days=90), faulty=True),
+        Shown(
+            "Shelbyville (faults)", "shelbyville", 1500, today - timedelta(days=365), faulty=True
+        ),
         Shown("Ogdenville (since 2014)", "ogdenville", 2000, date(2014, 1, 1)),
     )
 

@@ -41,6 +41,7 @@ DISCONNECTED: tuple[type[BaseException], ...] = (
     asyncpg.DeadlockDetectedError,
     asyncpg.DiskFullError,
 )
+FORBIDDEN = asyncpg.InsufficientPrivilegeError
 
 UNSTORABLE: tuple[type[BaseException], ...] = (
     asyncpg.DataError,
@@ -128,6 +129,11 @@ def unavailable(error: BaseException) -> StoreUnavailable:
         return StoreUnavailable(
             "The database that [database] url names does not exist.",
             remedy="Create it: createdb bibsync, or name another.",
+        )
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return StoreUnavailable(
+            "The database's user may not do what bibsync needs: make its tables and write them.",
+            remedy="Make that user the owner of the database.",
         )
     if isinstance(error, ValueError | asyncpg.ClientConfigurationError):
         return StoreUnavailable(

@@ -205,5 +205,5 @@ def _plainly(state: Path) -> Iterator[None]:
             server.refuse_foreign(state)
         raise StoreUnavailable(
             f"The embedded database in {state} can't be used: {error}.",
-            remedy=f"Give another --state-dir. {binaries.GIVE_DSN}",
+            remedy=f"Give another state_dir. {binaries.GIVE_DSN}",
         ) from error

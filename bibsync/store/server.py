@@ -272,7 +272,7 @@ def refuse_foreign(folder: Path) -> None:
         name = f"number {owner}"
     raise StoreUnavailable(
         f"{folder} belongs to the user {name}, not to the one running this.",
-        remedy=f"Run this as the user {name}, or give another --state-dir.",
+        remedy=f"Run this as the user {name}, or give another state_dir.",
     )
 
 
