@@ -42,6 +42,38 @@ DISCONNECTED: tuple[type[BaseException], ...] = (
     asyncpg.DiskFullError,
 )
 FORBIDDEN = asyncpg.InsufficientPrivilegeError
+"""What PostgreSQL says to a user who may not make or write bibsync's tables."""
+
+Told = tuple[type[BaseException] | tuple[type[BaseException], ...], str, str | None]
+TOLD: tuple[Told, ...] = (
+    (
+        asyncpg.ReadOnlySQLTransactionError,
+        "The database is read-only.",
+        "Point [database] url at the primary server.",
+    ),
+    (
+        asyncpg.InvalidAuthorizationSpecificationError,
+        "The database refuses the user or the password of [database] url.",
+        None,
+    ),
+    (
+        asyncpg.InvalidCatalogNameError,
+        "The database that [database] url names does not exist.",
+        "Create it: createdb bibsync, or name another.",
+    ),
+    (
+        FORBIDDEN,
+        "The database's user may not do what bibsync needs: make its tables and write them.",
+        "Make that user the owner of the database.",
+    ),
+    (
+        (ValueError, asyncpg.ClientConfigurationError),
+        "[database] url is not a PostgreSQL address.",
+        'Write it as "postgresql://user@host/database".',
+    ),
+    (asyncpg.DiskFullError, "The database's disk is full.", "Free some space there."),
+)
+"""Errors with a sentence and a remedy of their own; a remedy of None is StoreUnavailable's."""
 
 UNSTORABLE: tuple[type[BaseException], ...] = (
     asyncpg.DataError,
@@ -119,31 +151,10 @@ async def recover(pool: Pool, error: BaseException) -> None:
 
 def unavailable(error: BaseException) -> StoreUnavailable:
     """Say in a sentence that the database can't be used; no part of its URL is repeated."""
-    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-        return StoreUnavailable(
-            "The database is read-only.", remedy="Point [database] url at the primary server."
-        )
-    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
-        return StoreUnavailable("The database refuses the user or the password of [database] url.")
-    if isinstance(error, asyncpg.InvalidCatalogNameError):
-        return StoreUnavailable(
-            "The database that [database] url names does not exist.",
-            remedy="Create it: createdb bibsync, or name another.",
-        )
-    if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        return StoreUnavailable(
-            "The database's user may not do what bibsync needs: make its tables and write them.",
-            remedy="Make that user the owner of the database.",
-        )
-    if isinstance(error, ValueError | asyncpg.ClientConfigurationError):
-        return StoreUnavailable(
-            "[database] url is not a PostgreSQL address.",
-            remedy='Write it as "postgresql://user@host/database".',
-        )
-    if isinstance(error, asyncpg.DiskFullError):
-        return StoreUnavailable("The database's disk is full.", remedy="Free some space there.")
-    kind = type(error).__name__
-    return StoreUnavailable(f"The database can't be reached ({kind}).")
+    for kinds, sentence, remedy in TOLD:
+        if isinstance(error, kinds):
+            return StoreUnavailable(sentence, remedy=remedy)
+    return StoreUnavailable(f"The database can't be reached ({type(error).__name__}).")
 
 
 def _without_cache_size(url: str) -> tuple[str, int]:

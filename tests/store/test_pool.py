@@ -1,5 +1,6 @@
 """Opening the database: what is wrong is said in a sentence that repeats nothing of its URL."""
 
+import os
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -63,3 +64,14 @@ async def test_a_pool_whose_connections_are_all_taken_does_not_wait_for_ever(dat
         with pytest.raises(store.DISCONNECTED):
             async with store.acquire(pool):
                 pass
+
+
+async def test_a_user_who_may_not_make_tables_is_told_so(pool):
+    role = f"reader_{os.urandom(4).hex()}"
+    async with store.acquire(pool) as conn:
+        await conn.execute(f"create role {role}; set role {role}")
+        with pytest.raises(store.FORBIDDEN) as caught:
+            await conn.execute("create table schema_migrations_2 ()")
+        await conn.execute(f"reset role; drop role {role}")
+
+    assert "may not" in store.unavailable(caught.value).message
