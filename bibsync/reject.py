@@ -21,6 +21,14 @@ PLAIN: dict[Reason, str] = {
 }
 
 
+SHORT: dict[Reason, str] = {
+    Reason.MISSING_CONTROL_NUMBER: "without a control number (001)",
+    Reason.MULTIPLE_CONTROL_NUMBERS: "with several control numbers (001)",
+    Reason.UNREADABLE_RECORD: "not readable as MARC",
+    Reason.OVERSIZE_RECORD: "larger than a record may be",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Reject:
     """A record that was set aside.

@@ -17,7 +17,7 @@ from bibsync import config as configuration, events, store
 from bibsync.cli import context, run_once
 from bibsync.cli.text import out, say, table
 from bibsync.config import Config
-from bibsync.reject import PLAIN, Reason
+from bibsync.reject import SHORT, Reason
 from bibsync.run import Order, Outcome, Summary
 from bibsync.simulator import showcase
 from bibsync.store import Pool, collections, records, rejects
@@ -51,10 +51,7 @@ class Shown:
     @property
     def reasons(self) -> str:
         """The rejects, in plain words."""
-        if not self.rejected:
-            return "0"
-        each = (f"{count} {PLAIN[Reason(reason)]}" for reason, count in self.rejected.items())
-        return "; ".join(each)
+        return ", ".join(f"{count} {SHORT[Reason(why)]}" for why, count in self.rejected.items())
 
 
 def demo(
@@ -131,6 +128,8 @@ async def _demo(folder: Path) -> bool:
 def _written(libraries: tuple[showcase.Shown, ...], base_url: str, folder: Path) -> str:
     head = f"""# bibsync demo, {datetime.now(UTC):%Y-%m-%d}
 state_dir = "{folder}"
+[log]
+level = "error"
 [sync]
 requests_per_second = 100000.0        # the vendor is ourselves; leave this out for a real one
 windows_at_once = 4
@@ -199,7 +198,7 @@ def _report(shown: list[Shown], seconds: float) -> None:
             (
                 each.name,
                 each.records,
-                each.reasons,
+                each.rejected.total(),
                 each.requests,
                 each.retries,
                 f"{each.requests * 50 / max(each.records, 1):.1f}",
@@ -208,6 +207,9 @@ def _report(shown: list[Shown], seconds: float) -> None:
             for each in shown
         ),
     )
+    out("Set aside, each with its bytes, its place and its reason:")
+    for each in shown:
+        out(f"  {each.name}: {each.reasons or 'nothing'}")
     received = sum(each.received for each in shown)
     out(f"{received} records in {seconds:.1f} s: {received / seconds:.0f} a second.")
     out(NEXT)

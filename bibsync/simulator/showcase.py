@@ -59,7 +59,7 @@ class Shown:
 def libraries(today: date) -> tuple[Shown, ...]:
     """Return the demo's libraries as of `today`."""
     return (
-        Shown("Springfield (a year)", "springfield", 1000, today - timedelta(days=365)),
+        Shown("Springfield", "springfield", 1000, today - timedelta(days=365)),
         Shown(
             "Shelbyville (faults)", "shelbyville", 1500, today - timedelta(days=365), faulty=True
         ),
