@@ -127,6 +127,7 @@ class Course:
 
         async def write(conn: Connection) -> None:
             await windows.drop_each(conn, self._key, choice.superseded(known))
+            await lanes.close_finished(conn, self._key, now=known.now, cutoff=known.cutoff)
             if self._order.force_reimport:
                 await self._open_lane(conn, known)
 

@@ -4,9 +4,11 @@ An event is data: a constant name, `noun.past_participle`, and fields. Names are
 for another meaning. The log goes to stderr; stdout belongs to data.
 """
 
+import io
 import logging
 import sys
-from typing import Final, Literal
+from contextlib import suppress
+from typing import Final, Literal, TextIO, cast
 
 import structlog
 
@@ -59,5 +61,18 @@ def configure(level: Level, style: Format) -> None:
     )
 
 
+class _Stderr(io.TextIOBase):
+    """Standard error as it is now; where it can't be written, the work goes on without a log."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            return sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+
 def _to_stderr(*_: object) -> structlog.PrintLogger:
-    return structlog.PrintLogger(sys.stderr)
+    return structlog.PrintLogger(cast("TextIO", _Stderr()))

@@ -14,6 +14,7 @@ takes over ends the blocking sessions of bibsync's own user.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import TypeVar
 
@@ -49,6 +50,7 @@ class Fence:
         self._ver = ver
         self._idle_ms = idle_ms
         self._turn = asyncio.Lock()
+        self._unsure = False
 
     async def commit(self, write: Write[Result]) -> Result:
         """Run `write` in a fenced transaction and return what it returned.
@@ -65,10 +67,12 @@ class Fence:
             for wait_s in (*RECONNECT_WAITS_S, None):
                 try:
                     async with store.acquire(self._pool) as conn:
-                        if not (unanswered and await self._landed(conn)):
-                            async with conn.transaction():
-                                await self._advance(conn)
-                                unanswered = [await write(conn)]
+                        if await self._settle(conn) and unanswered:
+                            return unanswered[0]
+                        async with conn.transaction():
+                            await self._advance(conn)
+                            unanswered = [await write(conn)]
+                            self._unsure = True
                 except store.DISCONNECTED as error:
                     if wait_s is None:
                         raise store.unavailable(error) from None
@@ -76,9 +80,15 @@ class Fence:
                     await store.recover(self._pool, error)
                     await asyncio.sleep(wait_s)
                 else:
-                    self._ver += 1
+                    self._ver, self._unsure = self._ver + 1, False
                     return unanswered[0]
             raise AssertionError("the last wait is None")
+
+    async def attempt(self, query: Write[object]) -> None:
+        """Try once what may fail without harm, in a transaction of its own."""
+        with suppress(*store.DISCONNECTED):
+            async with store.acquire(self._pool) as conn, conn.transaction():
+                await query(conn)
 
     async def read(self, query: Write[Result]) -> Result:
         """Run a query that only reads, again where the connection was lost.
@@ -109,11 +119,18 @@ class Fence:
         if not mine:
             raise LeaseLost("A later run took over this collection; this one writes no more.")
 
-    async def _landed(self, conn: Connection) -> bool:
-        """Tell whether the transaction whose COMMIT was not answered happened after all."""
-        return await fences.landed(
+    async def _settle(self, conn: Connection) -> bool:
+        """Find out whether a COMMIT whose answer never came happened; True: it did.
+
+        Its task may have been cancelled just then, or its connection lost.
+        """
+        if not self._unsure:
+            return False
+        happened = await fences.landed(
             conn, self.key, epoch=self.epoch, holder=self._holder, ver=self._ver + 1
         )
+        self._ver, self._unsure = self._ver + happened, False
+        return happened
 
 
 async def take(
@@ -145,15 +162,12 @@ async def _raise(
     idle: timedelta,
     begin: Begin[Result],
 ) -> tuple[Fence, Result]:
-    pid = await fences.backend(conn)
     try:
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as group, conn.transaction():
+            pid = await fences.backend(conn)
             ender = group.create_task(_end_blockers(pool, pid), name="end blockers")
-            async with conn.transaction():
-                epoch, ver = await fences.raise_epoch(
-                    conn, key, holder, wait_ms=2 * TAKE_OVER_WAIT_MS
-                )
-                begun = await begin(conn, epoch)
+            epoch, ver = await fences.raise_epoch(conn, key, holder, wait_ms=2 * TAKE_OVER_WAIT_MS)
+            begun = await begin(conn, epoch)
             ender.cancel()
     except BaseExceptionGroup as failed:
         raise first_of(failed) from None

@@ -27,12 +27,13 @@ async def look(
 ) -> Known:
     """Read what is known of (collection, stream) now; its live lane must have been opened.
 
-    `days_due` are asked for unless they are given: looking over all days is the costly part, and
-    a run's own memory knows which of them it has read since.
+    Ages are counted up to `cutoff`, the present by the earlier clock. `days_due` are asked for
+    unless they are given: looking over all days is the costly part, and a run's own memory knows
+    which of them it has read since.
     """
     if days_due is None:
         start = midnight_before(sync.start_date)
-        days_due = await days.due(conn, key, sync.reread, start=start, now=now)
+        days_due = await days.due(conn, key, sync.reread, start=start, now=cutoff)
     return Known(
         sync=sync,
         now=now,
@@ -40,7 +41,7 @@ async def look(
         lanes=await lanes.unfinished(conn, key),
         open_windows=await windows.begun(conn, key),
         days_due=days_due,
-        blanks_due=await blanks.due(conn, key, sync.reread, now),
+        blanks_due=await blanks.due(conn, key, sync.reread, cutoff),
         since=order.since,
         until=order.until,
     )
@@ -71,7 +72,8 @@ def span(known: Known, order: Order) -> Window | None:
 def plan(known: Known, order: Order) -> Iterator[Piece]:
     """Yield what a run of this order would read if every window came back small."""
     forced = span(known, order) if order.force_reimport else None
-    if forced:
+    joined = any(forced and lane.start == forced.start for lane in known.lanes[1:])
+    if forced and not joined:
         number = max(lane.number for lane in known.lanes) + 1
         lane = Lane(number, "reimport", forced.start, forced.end, ())
         known = replace(known, lanes=(*known.lanes, lane))

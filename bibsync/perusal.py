@@ -73,6 +73,7 @@ class _Perusal:
         self._desk = desk
         self._piece = piece
         self._began = piece.resumed.began if piece.resumed else desk.now()
+        self._asked_at = self._began
         self._reading = _reading(desk, piece)
 
     async def go(self) -> None:
@@ -112,14 +113,16 @@ class _Perusal:
     def _clip_to_present(self) -> bool:
         """Cut off what the vendor's clock, known since its answer, says was still to come.
 
-        What counts is when the window was begun: a purchase made while the answer was on its way
-        isn't in it. False: nothing is left, and the run chooses anew.
+        The same clock says when days and blanks were asked for, else one that is ahead would keep
+        them from coming due. What counts is when the window was begun: a purchase made while the
+        answer was on its way isn't in it. False: nothing is left, and the run chooses anew.
         """
         desk = self._desk
         skew = desk.source.skew()
         if skew is not None and abs(skew) > SKEW_WARNED_S:
             log.warning(events.CLOCK_DIFFERED, skew_s=round(skew))
         end = present(self._began, skew)
+        self._asked_at = min(self._began, end)
         if self._piece.window.end > end:
             desk.memory.cutoff = min(desk.memory.cutoff or end, end)
             window = self._piece.window.clipped(self._piece.window.start, end)
@@ -209,7 +212,7 @@ class _Perusal:
         before = desk.tally.new
         self._count(written)
         if before < ANALYZE_AFTER <= desk.tally.new:
-            await desk.fence.read(records.analyze)
+            await desk.fence.attempt(records.analyze)
         if not enabled:
             raise CollectionPaused(LEFT)
 
@@ -236,18 +239,23 @@ class _Perusal:
         """Commit that the window is stored completely."""
         desk, piece, window = self._desk, self._piece, self._piece.window
         key, now = desk.fence.key, desk.now()
-        complete = desk.daybook.note(window, self._began, None if blank else self._reading.names())
+        cutoff = desk.memory.cutoff or window.end
+        complete = desk.daybook.note(
+            window, self._asked_at, None if blank else self._reading.names()
+        )
 
         async def write(conn: Connection) -> None:
             if blank:
-                await blanks.mark(conn, key, window, asked_at=self._began, reread=desk.sync.reread)
+                await blanks.mark(
+                    conn, key, window, asked_at=self._asked_at, reread=desk.sync.reread
+                )
             else:
                 await blanks.clear(conn, key, window)
-            await lanes.cover(conn, key, window)
+            await lanes.cover(conn, key, window, began=self._began)
             await days.note(conn, key, complete)
             await windows.drop(conn, key, piece)
             await windows.forget_failed(conn, key)
-            await lanes.close_finished(conn, key, now)
+            await lanes.close_finished(conn, key, now=now, cutoff=cutoff)
 
         await desk.fence.commit(write)
         desk.memory.covered(piece, self._began, records=self._reading.received, sync=desk.sync)

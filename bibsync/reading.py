@@ -63,6 +63,8 @@ class Reading:
     loose: bool = False
     whole: bool = True
     """False while pages before the resumption aren't known."""
+    gave: bool = False
+    """Whether the window ever gave a record: from then on an empty answer isn't its end."""
     _overlap: tuple[str, ...] = ()
     _seen: set[int] = field(default_factory=set)
     _digest: int = 0
@@ -74,7 +76,9 @@ class Reading:
         """Go on after `last_key` at `last_pos`; what came behind it is received once more."""
         if last_key is None:
             return cls(page_size)
-        return cls(page_size, last_pos, last_key, last_pos, whole=False, _overlap=(last_key,))
+        return cls(
+            page_size, last_pos, last_key, last_pos, whole=False, gave=True, _overlap=(last_key,)
+        )
 
     @property
     def offset(self) -> int:
@@ -98,13 +102,13 @@ class Reading:
         return self._take_loosely(page) if self.loose else self._take_guarded(page)
 
     def take_blank(self) -> Verdict:
-        """Judge an answer without a body: after something was received it proves nothing.
+        """Judge an answer without a body or records: the end only of a window that never gave any.
 
-        Loose passes only begin after records were received, so there it is never believed at once.
+        A loose pass that ends so proves nothing, and agrees with no other.
         """
         if self.loose:
-            return self._end_pass()
-        return Verdict.ENDED if self.received == 0 else self._shift()
+            return self._end_pass(proven=not self.gave)
+        return self._shift() if self.gave else Verdict.ENDED
 
     def loosen(self) -> None:
         """Give up asking for the last record again; begin the first loose pass."""
@@ -113,13 +117,14 @@ class Reading:
 
     def _take_guarded(self, page: Sequence[Entry]) -> tuple[Verdict, int]:
         if self.received == 0 and not page:
-            return Verdict.ENDED, 0
+            return self.take_blank(), 0
         known = min(len(self._overlap), len(page))
         if tuple(entry.name for entry in page[:known]) != self._overlap[: max(known, 1)]:
             return self._shift(), 0
         fresh = page[known:]
         if not fresh:
             return self._without_new(known), known
+        self.gave = True
         repeats = {e.name for e in fresh if e.identified and hash(e.name) in self._seen}
         if repeats - self._repeats:
             self._repeats |= repeats
@@ -146,6 +151,7 @@ class Reading:
         self._overlap = tuple(entry.name for entry in page[mark:])
 
     def _see(self, page: Iterable[Entry]) -> None:
+        self.gave = True
         for entry in page:
             if hash(entry.name) not in self._seen:
                 self._seen.add(hash(entry.name))
@@ -170,18 +176,20 @@ class Reading:
         self._overlap, self._seen, self._digest, self.whole = (), set(), 0, True
 
     def _take_loosely(self, page: Sequence[Entry]) -> tuple[Verdict, int]:
+        if not page:
+            return self.take_blank(), 0
         first = self.offset
         known = 1 if self.received and page and hash(page[0].name) in self._seen else 0
         if all(hash(entry.name) in self._seen for entry in page):
-            return self._end_pass(), known
+            return self._end_pass(proven=True), known
         self._see(page)
         self.received = first + len(page) - 1
         return Verdict.MORE, known
 
-    def _end_pass(self) -> Verdict:
+    def _end_pass(self, *, proven: bool) -> Verdict:
         self.passes += 1
-        before, self._pass_before = self._pass_before, self._seen
-        if before == self._seen:
+        before, self._pass_before = self._pass_before, self._seen if proven else None
+        if proven and before == self._seen:
             return Verdict.ENDED
         if self.passes >= MOST_PASSES:
             return Verdict.UNSTABLE

@@ -174,7 +174,7 @@ async def connected(config: Config, *, size: int = 4) -> AsyncIterator[Pool]:
         pool = await stack.enter_async_context(store.open_pool(url, size=size))
         try:
             yield pool
-        except (*store.DISCONNECTED, store.FORBIDDEN) as error:
+        except (*store.LOST, store.FORBIDDEN) as error:
             raise store.unavailable(error) from None
 
 

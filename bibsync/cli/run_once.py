@@ -25,6 +25,8 @@ from bibsync.store import Pool, collections
 
 STREAMS = (PURCHASES,)
 SPARE_CONNECTIONS = 2
+MOST_CONNECTIONS = 24
+"""Runs wait for each other's connections; a server of 100 serves four such processes."""
 STOPPED = "Stopped. What was stored stays stored; run again and it goes on from there."
 
 
@@ -128,8 +130,8 @@ async def sync(
     """Sync these collections, showing progress on stderr; `ended` hears each one's summary."""
     _quieten(config)
     tallies = {each.name: Tally() for each in chosen}
-    size = min(config.daemon.concurrency, len(chosen)) * 2 + SPARE_CONNECTIONS
-    async with context.writable(config, size=size) as pool, Hosts() as hosts:
+    size = min(config.daemon.concurrency * 2, len(chosen) * 2, MOST_CONNECTIONS)
+    async with context.writable(config, size=size + SPARE_CONNECTIONS) as pool, Hosts() as hosts:
         numbers = await _enrol(pool, config)
         means = Means(
             pool=pool,

@@ -39,8 +39,13 @@ DISCONNECTED: tuple[type[BaseException], ...] = (
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.LockNotAvailableError,
     asyncpg.DeadlockDetectedError,
-    asyncpg.DiskFullError,
+    asyncpg.InsufficientResourcesError,  # the disk is full, memory or connections ran out
+    asyncpg.QueryCanceledError,
+    asyncpg.IdleSessionTimeoutError,
+    asyncpg.InvalidAuthorizationSpecificationError,
 )
+LOST = (*(kind for kind in DISCONNECTED if kind is not OSError), ConnectionError)
+"""DISCONNECTED where other files and sockets are used beside: not every OSError is PostgreSQL's."""
 FORBIDDEN = asyncpg.InsufficientPrivilegeError
 """What PostgreSQL says to a user who may not make or write bibsync's tables."""
 

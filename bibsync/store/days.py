@@ -15,7 +15,10 @@ from (
 left join days r
   on r.collection = $1 and r.stream = $2 and r.day = (d.day at time zone 'UTC')::date
 join lanes l on l.collection = $1 and l.stream = $2 and l.lane = 0
-where tstzrange(greatest(d.day, l.from_at), d.day + interval '24 hours') <@ l.covered
+where case
+    when d.day + interval '24 hours' <= l.from_at then false
+    else tstzrange(greatest(d.day, l.from_at), d.day + interval '24 hours') <@ l.covered
+  end
   and exists (
     select from unnest($5::interval[]) as age
     where d.day + interval '24 hours' + age <= $6

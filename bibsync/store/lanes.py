@@ -36,13 +36,18 @@ where collection = $1 and stream = $2 and closed_at is null order by lane
 """
 COVER = """
 update lanes set covered = covered + tstzmultirange(tstzrange($3, $4))
-where collection = $1 and stream = $2 and closed_at is null
+where collection = $1 and stream = $2 and closed_at is null and (lane = 0 or opened_at <= $5)
 """
 CLOSE = """
-update lanes set closed_at = $3
-where collection = $1 and stream = $2 and lane <> 0 and closed_at is null
-  and tstzmultirange(tstzrange(from_at, until_at)) <@ covered
-returning lane
+update lanes l set closed_at = $3
+from lanes live
+where l.collection = $1 and l.stream = $2 and l.lane <> 0 and l.closed_at is null
+  and live.collection = $1 and live.stream = $2 and live.lane = 0
+  and case
+    when greatest(l.from_at, live.from_at) >= least(l.until_at, $4) then true
+    else tstzrange(greatest(l.from_at, live.from_at), least(l.until_at, $4)) <@ l.covered
+  end
+returning l.lane
 """
 PARK = """
 update lanes set parked_until = $3 where collection = $1 and stream = $2 and lane = 0
@@ -96,14 +101,19 @@ async def unfinished(conn: Connection, key: tuple[int, str]) -> tuple[Lane, ...]
     )
 
 
-async def cover(conn: Connection, key: tuple[int, str], window: Window) -> None:
-    """Add a completely stored window, inside the transaction of its last page."""
-    await conn.execute(COVER, *key, window.start, window.end)
+async def cover(conn: Connection, key: tuple[int, str], window: Window, *, began: datetime) -> None:
+    """Add a completely stored window, inside the transaction of its last page.
+
+    It counts for the lanes that were open when its reading began.
+    """
+    await conn.execute(COVER, *key, window.start, window.end, began)
 
 
-async def close_finished(conn: Connection, key: tuple[int, str], now: datetime) -> list[int]:
-    """Close the lanes that are covered from end to end."""
-    return [row["lane"] for row in await conn.fetch(CLOSE, *key, now)]
+async def close_finished(
+    conn: Connection, key: tuple[int, str], *, now: datetime, cutoff: datetime
+) -> list[int]:
+    """Close the lanes that are covered from end to end, as far as `cutoff` and the live lane go."""
+    return [row["lane"] for row in await conn.fetch(CLOSE, *key, now, cutoff)]
 
 
 async def park(conn: Connection, key: tuple[int, str], until: datetime | None) -> None:

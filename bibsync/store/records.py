@@ -109,6 +109,7 @@ FINGERPRINTS = """
 select control_number, encode(fingerprint, 'hex') as fingerprint
 from record_states where collection = $1
 """
+LIMIT_WAIT = "set local lock_timeout = '1s'"
 ANALYZE = "analyze records, record_states"
 
 
@@ -172,7 +173,11 @@ async def touch(conn: Connection, collection: int, keys: Sequence[str], now: dat
 
 
 async def analyze(conn: Connection) -> None:
-    """Refresh the planner's figures: a look-up planned on an empty table stays a full scan."""
+    """Refresh the planner's figures: a look-up planned on an empty table stays a full scan.
+
+    Where another session keeps the tables for longer than a second, it is left out.
+    """
+    await conn.execute(LIMIT_WAIT)
     await conn.execute(ANALYZE)
 
 

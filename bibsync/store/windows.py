@@ -33,7 +33,11 @@ set failed_at = excluded.failed_at, problem = excluded.problem
 """
 DROP = """
 delete from open_windows
-where collection = $1 and stream = $2 and lane = $3 and start_at = $4 and end_at = $5
+where collection = $1 and stream = $2 and lane = $3 and start_at = $4 and end_at <= $5
+"""
+DROP_SHORTER = """
+delete from open_windows
+where collection = $1 and stream = $2 and lane = $3 and start_at = $4 and end_at < $5
 """
 DROP_EACH = """
 delete from open_windows w using unnest($3::int[], $4::timestamptz[], $5::timestamptz[])
@@ -85,11 +89,15 @@ async def fail(
     conn: Connection, key: tuple[int, str], piece: Piece, *, now: datetime, why: str
 ) -> None:
     """Note that the window was given up for this run."""
+    await conn.execute(DROP_SHORTER, *key, piece.lane, piece.window.start, piece.window.end)
     await conn.execute(FAIL, *key, *_place(piece), now, now, why)
 
 
 async def drop(conn: Connection, key: tuple[int, str], piece: Piece) -> None:
-    """Forget the checkpoint of a window that is finished or was halved."""
+    """Forget the checkpoint of a window that is finished or was halved.
+
+    Also one with an earlier end: what was chosen may have been cut to the vendor's present.
+    """
     await conn.execute(DROP, *key, piece.lane, piece.window.start, piece.window.end)
 
 

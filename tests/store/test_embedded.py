@@ -684,7 +684,7 @@ async def test_a_folder_of_another_user_is_refused(state):
     with pytest.raises(StoreUnavailable, match="belongs to the user daemon") as refused:
         await EmbeddedPostgres(state).start()
 
-    assert "--state-dir" in refused.value.remedy
+    assert "state_dir" in refused.value.remedy
     assert list(state.iterdir()) == []
     with pytest.raises(StoreUnavailable):
         embedded.exists(state)

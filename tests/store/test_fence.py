@@ -233,6 +233,24 @@ async def test_a_commit_without_an_answer_is_done_exactly_once(
     assert await written(pool) == ["once", "then"]
 
 
+async def test_a_commit_that_landed_while_it_was_cancelled_counts(
+    pool: Pool, key: Key, database: str
+):
+    """Else the run's next commit would find itself deposed by itself."""
+    async with through_a_proxy(database) as (far, proxy):
+        mine = await take(far, key)
+        proxy.fault = Fault.ANSWER_LOST
+        task = asyncio.create_task(mine.commit(writing("once")))
+        while not await written(pool):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+        await mine.commit(writing("then"))
+
+    assert await written(pool) == ["once", "then"]
+
+
 async def test_a_commit_without_an_answer_by_a_deposed_run_is_not_repeated(
     pool: Pool, key: Key, database: str
 ):
