@@ -151,7 +151,7 @@ class SourceRefused(SourceError):
     exit_code = 4
     default_remedy = (
         "Check library_id, account_id and account_key of this collection with the vendor; "
-        "nothing is asked again with these until then."
+        "each run asks once more."
     )
 
 
@@ -170,7 +170,9 @@ class StoreUnavailable(BibsyncError):
     origin: ClassVar[Origin] = "network"
     transient = True
     exit_code = 7
-    default_remedy = "Check [database] url and that the server runs; nothing stored is lost."
+    default_remedy = (
+        "Check that the server runs, and [database] url if there is one; nothing stored is lost."
+    )
 
 
 class SchemaUnfit(StoreUnavailable):

@@ -38,6 +38,7 @@ def configure(level: Level, style: Format) -> None:
 
     Local variables are never shown: they may hold secrets.
     """
+    logging.getLogger("asyncpg").setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL)
     console = style == "console" or (style == "auto" and sys.stderr.isatty())
     exceptions = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     renderers: list[structlog.typing.Processor] = (

@@ -28,7 +28,7 @@ def check(json: Json = False) -> None:
             }
         )
         return
-    where = config.path or "no file: defaults and environment"
+    where = config.path or "There is no configuration file; defaults and environment"
     count = len(config.collections)
     out(f"{where}: all is well, {count} collection{'s' if count != 1 else ''}.")
 

@@ -24,7 +24,8 @@ from bibsync.store.embedded import EmbeddedPostgres, exists
 
 Result = TypeVar("Result")
 
-EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
+"""A closed terminal ends what ran in it as gently as SIGTERM does."""
 HOISTED = {"--config": 1, "--debug": 0}
 NEVER_RUN = 0
 """The number of no collection: it has no records and no rejects."""

@@ -5,7 +5,7 @@ import typer
 from bibsync import store
 from bibsync.cli import context
 from bibsync.cli.context import Json, configuration
-from bibsync.cli.text import out, out_json
+from bibsync.cli.text import out, out_json, say
 from bibsync.config import Config
 from bibsync.errors import SchemaUnfit
 from bibsync.store import schema
@@ -33,7 +33,7 @@ def upgrade(json: Json = False) -> None:
 
 @app.command()
 def status(json: Json = False) -> None:
-    """Tell which migrations the database has, and which it lacks (exit 7).
+    """Tell which migrations the database has, and which it lacks (exit 7 if it has some only).
 
     bibsync db status
     """
@@ -51,6 +51,10 @@ def status(json: Json = False) -> None:
             out(f"{name}\tapplied")
         for name in found.missing:
             out(f"{name}\tmissing")
+        if found.empty:
+            say(
+                "The database is empty; `bibsync db upgrade` or the next run-once makes its tables."
+            )
     if found.missing and not found.empty:
         raise SchemaUnfit(f"The database's schema lacks {', '.join(found.missing)}.")
 

@@ -27,11 +27,11 @@ MOST_RUNS = 8
 
 NEXT = """
 Five things to try next:
-  bibsync demo --keep             keep the data, then look at it: status, rejects list, records show
-  bibsync simulate --faults all   the vendor by itself, with everything that can go wrong
-  bibsync simulate --marc FILE    serve your own MARC records as purchases
-  bibsync config check            with a bibsync.toml of your own account (see README.md)
-  bibsync run-once --all          sync it; run it again and nothing is read twice
+  {0} demo --keep             keep the data, then look at it
+  {0} simulate --faults all   the vendor by itself, with everything that can go wrong
+  {0} simulate --marc FILE    serve your own MARC records as purchases
+  {0} config check            with a bibsync.toml of your own account (see README.md)
+  {0} run-once --all          sync it; run it again and nothing is stored twice
 """
 
 
@@ -211,5 +211,5 @@ def _report(shown: list[Shown], seconds: float) -> None:
     for each in shown:
         out(f"  {each.name}: {each.reasons or 'nothing'}")
     received = sum(each.received for each in shown)
-    out(f"{received} records in {seconds:.1f} s: {received / seconds:.0f} a second.")
-    out(NEXT)
+    out(f"{received} records received in {seconds:.1f} s: {received / seconds:.0f} a second.")
+    out(NEXT.format(_program()))

@@ -10,19 +10,30 @@ import structlog
 import typer
 
 from bibsync import events, harvest, outlook, store
-from bibsync.choice import Known
+from bibsync.choice import Kind, Known
 from bibsync.cli import context, progress
 from bibsync.cli.context import DEBUG, Json, configuration
 from bibsync.cli.text import local, moment, out_json, printable, say, span, table
 from bibsync.collection import Collection
 from bibsync.config import Config
-from bibsync.errors import NotFound, UsageWrong
+from bibsync.errors import ConfigInvalid, NotFound, UsageWrong
 from bibsync.harvest import Means
 from bibsync.lease import PostgresLeases
 from bibsync.run import PURCHASES, Order, Outcome, Summary, Tally, exit_code, utc_text
 from bibsync.sources import Hosts, open_source
 from bibsync.store import Pool, collections
 
+NO_FILE = (
+    "There is no configuration: neither $BIBSYNC_CONFIG, ./bibsync.toml nor "
+    "/etc/bibsync/bibsync.toml."
+)
+WHY = {
+    Kind.ROLLING: "last 24 hours",
+    Kind.REREAD: "due again",
+    Kind.GAP: "not stored yet",
+    Kind.BLANK: "was blank",
+    Kind.LANE: "re-import",
+}
 STREAMS = (PURCHASES,)
 SPARE_CONNECTIONS = 2
 MOST_CONNECTIONS = 24
@@ -39,10 +50,12 @@ def run_once(
         bool, typer.Option("--all", help="Sync every collection of the configuration.")
     ] = False,
     since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Only from here on: a date, a time, or 7d.")
+        str | None,
+        typer.Option(metavar="TIME", help="Only from here on: a date, a time (UTC), or 7d."),
     ] = None,
     until: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Only before this: a date, a time, or 7d.")
+        str | None,
+        typer.Option(metavar="TIME", help="Only before this: a date, a time (UTC), or 7d."),
     ] = None,
     stream: Annotated[str, typer.Option(help="What to sync: purchases.")] = PURCHASES,
     force_reimport: Annotated[
@@ -87,6 +100,8 @@ def run_once(
     config = configuration()
     chosen = chosen_of(config, collection)
     if not chosen:
+        if config.path is None:
+            raise ConfigInvalid((NO_FILE,), remedy="Write one, see README, or give --config FILE.")
         say("The configuration names no collection; there is nothing to sync.")
         return
     if dry_run:
@@ -184,8 +199,8 @@ async def _list_windows(
                         }
                     )
                 else:
-                    start, end = (local(at, config.timezone) for at in (window.start, window.end))
-                    rows.append((name, piece.kind.value, start, end))
+                    start, end = (local(at, UTC) for at in (window.start, window.end))
+                    rows.append((name, WHY[piece.kind], start, end))
     if not json:
         table(("COLLECTION", "WHY", "FROM", "BEFORE"), rows)
         windows = _counted(len(rows), "window")
@@ -246,6 +261,8 @@ def report(summaries: list[Summary], config: Config, *, json: bool) -> None:
 def told(summary: Summary) -> list[str]:
     """Say in sentences what a person should know of a run beyond its figures."""
     sentences = []
+    if summary.outcome is Outcome.SUCCEEDED and not summary.tally.windows:
+        sentences.append("All of that is stored already, or lies outside; nobody was asked.")
     if summary.problem is not None and summary.outcome is not Outcome.SUCCEEDED:
         problem = summary.problem
         sentences += [f"{problem.message} [{problem.code}]", problem.remedy]

@@ -12,15 +12,27 @@ from bibsync.cli.text import moment, out_json, say
 from bibsync.errors import UsageWrong
 from bibsync.simulator import Faults, Library, Vendor, serve
 
+EVER = datetime.min.replace(tzinfo=UTC)
+NEVER = datetime.max.replace(tzinfo=UTC)
 LIBRARY, ACCOUNT, KEY = "simulated", "partner", "secret"
+ENTRY = """
+[[collections]]
+name = "{library}"
+source = "bibliotheca"
+library_id = "{library}"
+account_id = "{account}"
+account_key = "{key}"
+base_url = "{base_url}"
+requests_per_second = 1000.0
+"""
 
 
 def simulate(
-    port: Annotated[int, typer.Option(help="0: any free one.")] = 8471,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8471,
     faults: Annotated[
         str, typer.Option(help='"none", "all", or kinds: "http_502=0.05,blank=0.1".')
     ] = "none",
-    titles: Annotated[int, typer.Option(help="Purchases to make up.")] = 1000,
+    titles: Annotated[int, typer.Option(min=0, help="Purchases to make up.")] = 1000,
     since: Annotated[str, typer.Option(metavar="TIME", help="First purchase.")] = "365d",
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Left out: now.")] = None,
     bad: Annotated[float, typer.Option(min=0, max=1, help="Share of records with a defect.")] = 0.0,
@@ -32,7 +44,7 @@ def simulate(
         float, typer.Option(min=0, max=1, help="Share that is withdrawn later.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Same seed, same history, same faults.")] = 0,
-    latency: Annotated[int, typer.Option(metavar="MS", help="Milliseconds per answer.")] = 0,
+    latency: Annotated[int, typer.Option(min=0, metavar="MS", help="Milliseconds per answer.")] = 0,
     marc: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="Serve these MARC records (ISO 2709 or MARCXML)."),
@@ -78,7 +90,9 @@ def _of_files(name: str, files: list[Path], days: tuple[date, date]) -> Library:
             raise UsageWrong(f"--marc: there is no file {file}.", remedy="Name a MARC file.")
     library = Library.of_marc(name, ACCOUNT, KEY, files=files, since=days[0], until=days[1])
     for kind, count in library.left_out.items():
-        say(f"{count} records can't be served: {kind}")
+        say(f"Left out: {count}, {kind}.")
+    if not any(library.bought.between(EVER, NEVER)):
+        raise UsageWrong("--marc: there is no record that can be served.")
     return library
 
 
@@ -86,6 +100,7 @@ async def _serve(vendor: Vendor, library: str, port: int) -> None:
     try:
         async with serve(vendor, port=port) as base_url:
             out_json({"base_url": base_url, "library_id": library, "account_id": ACCOUNT})
+            say(ENTRY.format(library=library, account=ACCOUNT, key=KEY, base_url=base_url))
             say(f"Serving on {base_url}; the truth is at {base_url}simulator/truth/{library}")
             await asyncio.Event().wait()
     except OSError as error:

@@ -69,6 +69,6 @@ def _show(document: dict[str, Any], config: Config) -> None:
     for each in document["collections"]:
         for stream in each["streams"]:
             problem = (stream["last_run"] or {}).get("problem")
-            if problem:
+            if problem and each["health"] != "disabled":
                 say(printable(f"{each['name']}: {problem['message']} [{problem['code']}]"))
                 say(f"  {problem['remedy']}")

@@ -29,6 +29,11 @@ QUICK = "requests_per_second = 100000\nretries = 0\n"
 """Settings of [sync] that suit a vendor on this machine."""
 
 
+def _hear_signals() -> None:
+    """A shell's background job ignores SIGINT, and so would what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """How a command ended and what it said."""
@@ -161,6 +166,7 @@ class Installation:
             cwd=self.folder,
             env=self._environment(environ),
             limit=1 << 22,
+            preexec_fn=_hear_signals,
         )
         return Running(process)
 
