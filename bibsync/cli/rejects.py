@@ -10,7 +10,7 @@ import typer
 from bibsync import store
 from bibsync.cli import context
 from bibsync.cli.context import Json, configuration
-from bibsync.cli.text import local, out, out_json, printable, say, table
+from bibsync.cli.text import local, out, out_json, printable, say, table, times
 from bibsync.config import Config
 from bibsync.errors import NotFound, UsageWrong
 from bibsync.reject import PLAIN, Reason
@@ -65,11 +65,11 @@ def show(
         out_json(document | {"raw_base64": base64.b64encode(row["raw"]).decode()})
         return
     out(f"Reject {number} of {row['collection']}, {row['state']}")
-    out(f"The record {PLAIN.get(row['reason'], row['reason'])}.")
-    out(f"{printable(row['message'])}")
+    reason, message = PLAIN.get(row["reason"], row["reason"]), printable(row["message"])
+    out(f"The record {message if message.startswith(reason) else f'{reason}: {message}'}.")
     window = f"{document['window_start']} .. {document['window_end']}"
     out(f"Position {row['position']} of the window {window}, run {row['run']}.")
-    out(f"First seen {local(row['first_seen'], config.timezone)}, met {row['attempts']} times.")
+    out(f"First seen {local(row['first_seen'], config.timezone)}, met {times(row['attempts'])}.")
     out()
     out(printable(row["raw"].decode("utf-8", "backslashreplace")))
 

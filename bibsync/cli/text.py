@@ -153,6 +153,11 @@ def lasting(seconds: float | None) -> str:
     return " ".join(words)
 
 
+def times(count: int) -> str:
+    """Write how often something happened, for people."""
+    return "once" if count == 1 else f"{count} times"
+
+
 def printable(text: str) -> str:
     """Make vendor's text safe for a terminal: control characters become visible escapes."""
     return "".join(c if c.isprintable() or c in "\n\t" else _escape(c) for c in text)

@@ -51,6 +51,12 @@ FAULTS: Final[tuple[tuple[type[Exception], str, str], ...]] = (
 )
 """What can go wrong on the way: the first kind that fits, its outcome, its sentence."""
 
+UNREACHED: Final = frozenset({"connect", "dns", "tls"})
+UNREACHED_REMEDY: Final = (
+    "Check this machine's network, and base_url of this collection if it never worked; then run "
+    "again, it goes on where it was."
+)
+
 Sign = Callable[[datetime], Mapping[str, str]]
 """Makes the headers that authorise a request sent at this moment of the vendor's clock."""
 
@@ -245,7 +251,10 @@ def _without_request(
         ("reset", "{vendor} broke the connection off."),
     )
     message = sentence.format(vendor=vendor, host=host, limit=limit)
-    return SourceTimedOut(message) if outcome == "timeout" else SourceBusy(message, outcome=outcome)
+    if outcome == "timeout":
+        return SourceTimedOut(message)
+    remedy = UNREACHED_REMEDY if outcome in UNREACHED else None
+    return SourceBusy(message, outcome=outcome, remedy=remedy)
 
 
 def _host_of(location: str | None, host: str) -> str | None:

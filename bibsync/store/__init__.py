@@ -6,6 +6,7 @@ Whatever asyncpg raises when a server is away is one of DISCONNECTED.
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -48,6 +49,14 @@ LOST = (*(kind for kind in DISCONNECTED if kind is not OSError), ConnectionError
 """DISCONNECTED where other files and sockets are used beside: not every OSError is PostgreSQL's."""
 FORBIDDEN = asyncpg.InsufficientPrivilegeError
 """What PostgreSQL says to a user who may not make or write bibsync's tables."""
+
+REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (socket.gaierror, "its host's name can't be found"),
+    (ConnectionRefusedError, "nothing listens at its address"),
+    (FileNotFoundError, "its socket isn't there"),
+    (TimeoutError, "it gave no answer in time"),
+    (asyncpg.TooManyConnectionsError, "it has no connection left"),
+)
 
 Told = tuple[type[BaseException] | tuple[type[BaseException], ...], str, str | None]
 TOLD: tuple[Told, ...] = (
@@ -159,7 +168,8 @@ def unavailable(error: BaseException) -> StoreUnavailable:
     for kinds, sentence, remedy in TOLD:
         if isinstance(error, kinds):
             return StoreUnavailable(sentence, remedy=remedy)
-    return StoreUnavailable(f"The database can't be reached ({type(error).__name__}).")
+    why = next((words for kind, words in REASONS if isinstance(error, kind)), None)
+    return StoreUnavailable(f"The database can't be reached: {why or type(error).__name__}.")
 
 
 def _without_cache_size(url: str) -> tuple[str, int]:

@@ -134,7 +134,8 @@ def _refuse_moved(configured: Sequence[Collection], rows: dict[str, Row]) -> Non
                 )
     if problems:
         raise ConfigInvalid(
-            tuple(problems), remedy="Give the collection a new name in the file; the old one's records stay."
+            tuple(problems),
+            remedy="Give the collection a new name in the file; the old one's records stay.",
         )
 
 

@@ -87,7 +87,7 @@ async def test_a_signal_ends_a_run_with_all_it_stored_and_the_next_run_goes_on(
 ):
     installation.configure(vendor.collections(windows_at_once=1))
     vendor.next_answers("springfield", [*["ok"] * 8, "timeout"])
-    running = await installation.start("run-once", "--all")
+    running = await installation.start("run-once", "--all", "--json")
     await vendor.asked(9)
     running.send(number)
 
@@ -97,6 +97,8 @@ async def test_a_signal_ends_a_run_with_all_it_stored_and_the_next_run_goes_on(
     again = await installation.run("run-once", "--all", "--json")
 
     assert (ended.code, again.code) == (ENDING[number], 0)
+    assert ended.document["outcome"] == "interrupted"
+    assert ended.document["new"] == len(kept)
     assert "run again and it goes on" in ended.err
     assert stream["lease"] is None
     assert stream["last_run"]["outcome"] == "interrupted"
