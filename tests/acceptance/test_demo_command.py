@@ -54,7 +54,7 @@ async def test_the_demo_proves_itself_and_leaves_nothing_behind(place: Installat
 
     rows = [line.split("\t") for line in ended.out.splitlines() if "\t" in line]
     assert (ended.code, [row[-1] for row in rows]) == (0, ["yes", "yes", "yes"]), ended.err
-    assert re.search(r"\d+ records in .+: \d+ a second", ended.out)
+    assert re.search(r"\d+ records received in .+: \d+ a second", ended.out)
     assert left_behind(place.folder) == []
     assert ["bibsync.toml"] == place.files()
 
