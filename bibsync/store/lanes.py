@@ -1,7 +1,7 @@
 """Table lanes: spans that have to be read, and what of them is covered.
 
 Lane 0 is the daily sync and has no end. A window that was read completely counts for every lane
-that is open, since all of them were asked for before.
+that was open when its reading began.
 """
 
 from dataclasses import dataclass
