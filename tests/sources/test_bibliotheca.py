@@ -75,7 +75,7 @@ class CloudLibrary:
     def secrets(self):
         sent = [self.wire.field("3mcl-Authorization")] if self.wire.heads else []
         signatures = [each.rpartition(":")[2] for each in sent]
-        return [KEY, ACCOUNT, "startdate", b64encode(KEY.encode()).decode(), *sent, *signatures]
+        return [KEY, ACCOUNT, "startdate=2", b64encode(KEY.encode()).decode(), *sent, *signatures]
 
 
 class TestConformance(Conformance):
@@ -255,7 +255,7 @@ class TestAnswers:
             await source.page(WINDOW, offset=1)
 
         assert raised.value.message.startswith("cloudLibrary answered with an error: *** of ***")
-        shows_nothing(raised.value, [KEY, ACCOUNT, "startdate", signed])
+        shows_nothing(raised.value, [KEY, ACCOUNT, "startdate=2", signed])
 
     async def test_a_401_without_a_body_refuses_the_credentials(self, source, vendor):
         vendor.get(PAGE.format(offset=1), status=401, body=b"")
