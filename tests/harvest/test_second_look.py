@@ -79,7 +79,7 @@ async def test_a_commit_that_lands_while_it_is_cancelled_does_not_depose_the_run
         summary = await world.harvest()
         outcomes.add((summary.outcome.value, summary.problem.code if summary.problem else None))
         ended = "select outcome from runs where collection = $1"
-        assert await world.value(ended) == summary.outcome.value
+        assert await world.value(ended) == summary.outcome.value, f"seed {seed}"
 
     assert outcomes <= {("partial", "credentials_refused"), ("failed", "credentials_refused")}
 
