@@ -5,23 +5,27 @@ said here. A pause longer than backoff's longest isn't waited for: the attempt i
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import TypeVar
 
 import stamina
 import structlog
 
 from bibsync import backoff, events
 from bibsync.errors import SourceBusy, SourceParked, SourceTimedOut
+from bibsync.item import Items
 from bibsync.run import Tally
-from bibsync.source import Page, Source
+from bibsync.source import Describing, Page, Source
 from bibsync.window import Window
 
 FAILURES_TO_OPEN = 5
-"""Different windows failing in a row at a host open its breaker."""
+"""Different windows or look-ups failing in a row at a host open its breaker."""
 BLANK_WAITS_S: Sequence[float] = (0.5, 1.5)
 """A blank first answer is asked for again after each of these."""
+
+Told = TypeVar("Told")
 
 log = structlog.get_logger()
 stamina.instrumentation.set_on_retry_hooks(())
@@ -29,9 +33,9 @@ stamina.instrumentation.set_on_retry_hooks(())
 
 @dataclass(slots=True)
 class Breaker:
-    """Counts windows that failed in a row at one host; open, it ends the runs that meet it."""
+    """Counts what failed in a row at one host; open, it ends the runs that meet it."""
 
-    failed: set[Window] = field(default_factory=set)
+    failed: set[Hashable] = field(default_factory=set)
 
     @property
     def open(self) -> bool:
@@ -39,12 +43,12 @@ class Breaker:
         return len(self.failed) >= FAILURES_TO_OPEN
 
     def succeeded(self) -> None:
-        """Note a window that was answered."""
+        """Note that something was answered."""
         self.failed.clear()
 
-    def fail(self, window: Window) -> None:
-        """Note a window that failed after its retries."""
-        self.failed.add(window)
+    def fail(self, asked: Hashable) -> None:
+        """Note a window, or the titles of a look-up, that failed after its retries."""
+        self.failed.add(asked)
 
 
 @dataclass(slots=True)
@@ -106,7 +110,25 @@ class Inquiry:
             answer = await self._answer(window, offset, halvable=halvable)
         return answer
 
+    async def items(self, source: Describing, titles: Sequence[str]) -> Items:
+        """Look titles up until there is an answer.
+
+        Raises:
+            SourceBusy: no answer after all retries.
+            SourceParked, SourceRefused, SourceMisled: as for a page.
+        """
+        return await self._until_told(lambda _: source.items(titles))
+
     async def _answer(self, window: Window, offset: int, *, halvable: bool) -> Answer:
+        async def ask(serial: int) -> Answer:
+            return Answer(await self._source.page(window, offset=offset), serial)
+
+        return await self._until_told(ask, halvable=halvable)
+
+    async def _until_told(
+        self, ask: Callable[[int], Awaitable[Told]], *, halvable: bool = False
+    ) -> Told:
+        """Ask, with the number of the request within the run, until there is an answer."""
         attempt_no = 0
 
         def pause(error: Exception) -> bool | float:
@@ -125,9 +147,8 @@ class Inquiry:
         async for attempt in stamina.retry_context(pause, attempts=self._attempts, timeout=None):
             with attempt:
                 self._serial += 1
-                serial = self._serial
                 self._tally.requests += 1
-                return Answer(await self._source.page(window, offset=offset), serial)
+                return await ask(self._serial)
         raise AssertionError("stamina yields until an attempt succeeds or raises")
 
     def _wait_s(self, busy: SourceBusy, attempt: int) -> float:
@@ -135,5 +156,5 @@ class Inquiry:
         if busy.retry_after is not None:
             wait_s = max(busy.retry_after, wait_s)
         if wait_s > backoff.LONGEST_S:
-            raise SourceParked(busy.message, wait_s=wait_s)
+            raise SourceParked(busy.message, wait_s=wait_s, detail=busy.outcome)
         return wait_s

@@ -162,8 +162,8 @@ def _section(layers: Layers, name: str) -> object:
 
 
 def _check_redis(layers: Layers, section: Section, redis: Redis) -> None:
-    if redis.url:
-        sentence = "url is accepted, without effect until replicas are supported"
+    if redis.url and addresses.redis_in_clear(redis.url.get_secret_value()):
+        sentence = "url crosses the network unencrypted; use rediss, unless that network is private"
         layers.warn(section, section.origins["url"], sentence)
 
 

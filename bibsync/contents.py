@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from bibsync import marc, store
 from bibsync.fence import Fence
@@ -26,8 +27,7 @@ SUSPICIOUS = 10
 """A page of this many records, none of them readable, is asked for once more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One record of a page: a record to be stored, a reject, or None where nothing changed.
 
     `control_number` is empty for a reject. `stale` tells that `last_seen` is due.
@@ -67,17 +67,22 @@ class Written:
 async def opened(page: Page, fence: Fence, *, now: datetime) -> Contents:
     """Compare a page with the store and parse what differs."""
     collection = fence.key[0]
-    keys = [raw.key for raw in page.records if raw.key]
-    states = await fence.read(lambda conn: records.look_up(conn, collection, keys)) if keys else {}
+    answered = [(raw.key or "", raw.raw_hash) for raw in page.records]
+    unlike = (
+        await fence.read(lambda conn: records.unlike(conn, collection, answered, now))
+        if answered
+        else {}
+    )
     items = []
-    for number, raw in enumerate(page.records, start=1):
-        state = states.get(raw.key) if raw.key else None
-        if raw.key and state and state.raw_hash == raw.raw_hash:
-            items.append(Item(raw, None, raw.key, state.is_stale(now)))
+    parsed = 0
+    for place, raw in enumerate(page.records):
+        if raw.key and unlike.get(place, True):
+            items.append(Item(raw, None, raw.key, place in unlike))
             continue
         what = marc.read(raw)
         items.append(Item(raw, what, what.control_number if isinstance(what, Record) else ""))
-        if number % SLICE == 0:
+        parsed += 1
+        if parsed % SLICE == 0:
             await asyncio.sleep(0)
     return items
 

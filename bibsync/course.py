@@ -100,13 +100,6 @@ class Course:
             )
 
         await self._fence.commit(write)
-        log.info(
-            events.RUN_ENDED,
-            run=self.number,
-            outcome=outcome.value,
-            received=tally.received,
-            requests=tally.requests,
-        )
 
     def _stopped_by(self, error: BaseException) -> None:
         """Take what stops a run, but not the process, as its problem."""
@@ -138,7 +131,9 @@ class Course:
         span = outlook.span(known, self._order)
         if span is not None:
             asked = (self._order.since, self._order.until)
-            await lanes.open_lane(conn, self._key, "reimport", span, asked=asked, now=known.now)
+            await lanes.open_lane(
+                conn, self._key, self._order.lane, span, asked=asked, now=known.now
+            )
 
     async def _work(self) -> None:
         while await self._read_one():
@@ -226,7 +221,11 @@ class Course:
         self.problem = busy.problem
         self._park(PARKED_AT_MOST)
         log.warning(
-            events.WINDOW_FAILED, window=str(piece.window), outcome=busy.outcome, why=busy.message
+            events.WINDOW_FAILED,
+            window=str(piece.window),
+            code=busy.code,
+            outcome=busy.outcome,
+            why=busy.message,
         )
         self._breaker.fail(piece.window)
         if self._breaker.open:

@@ -12,30 +12,46 @@
     │   └── SourceMisled         do not ask again: the address or an id is wrong      exit 6
     ├── StoreUnavailable         PostgreSQL doesn't answer; safe to run again         exit 7
     │   └── SchemaUnfit          the schema is too old or too new for this program    exit 7
+    ├── RedisUnavailable         Redis doesn't answer at the start; safe to run again exit 7
     ├── LeaseHeld                another run does the work: say who                   exit 11
     ├── LeaseLost                write nothing more                                   exit 11
     ├── CollectionPaused         say by whom and why                                  exit 12
-    └── RefusedForSafety         a person decides                                     exit 13
+    ├── RefusedForSafety         a person decides                                     exit 13
+    └── NotWritten               output could not be written: say where               exit 1
 
-A defect is none of these and is never caught on its way out. Every class has a stable `code`;
-`Problem` is what JSON and the log show of an error.
+A defect is none of these and is never caught on its way out. Every class has a stable `code`, and
+a `cause` and `default_remedy` in plain sentences, of which docs/problems.md is made; the message
+of an error says what happened this time. `Problem` is what JSON and the log show of an error.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import ClassVar, Literal
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Literal
+
+from bibsync import fault
+from bibsync.fault import Fault, Status
 
 Origin = Literal["source", "bibsync", "network", "config"]
+
+_exit_codes: Final = {"unexpected": 1}
+EXIT_CODES: Final[Mapping[str, int]] = MappingProxyType(_exit_codes)
+"""The exit code of each problem code, wherever its class is defined."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What went wrong, as run summaries, status and the log show it."""
+    """What went wrong, as run summaries, status and the log show it.
+
+    `detail` is the word of `bibsync.fault` where it was the vendor's answer, else None.
+    """
 
     code: str
     origin: Origin
     transient: bool
     message: str
     remedy: str
+    detail: str | None = None
 
     def as_json(self) -> dict[str, object]:
         """Return the document that contract and API call `problem`."""
@@ -46,10 +62,20 @@ class BibsyncError(Exception):
     """Something that a person can understand and act on."""
 
     code: ClassVar[str] = "unexpected"
+    cause: ClassVar[str] = (
+        "bibsync has a defect. What was stored stays stored, and nothing half done: a page is "
+        "stored whole or not at all."
+    )
     origin: ClassVar[Origin] = "bibsync"
     transient: ClassVar[bool] = False
     exit_code: ClassVar[int] = 1
     default_remedy: ClassVar[str] = "Run again with --debug and report what it prints."
+    detail: Fault | Status | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Note the exit code of the new kind."""
+        super().__init_subclass__(**options)
+        _exit_codes[cls.code] = cls.exit_code
 
     def __init__(self, message: str, *, remedy: str | None = None) -> None:
         super().__init__(message)
@@ -59,13 +85,18 @@ class BibsyncError(Exception):
     @property
     def problem(self) -> Problem:
         """The error as data."""
-        return Problem(self.code, self.origin, self.transient, self.message, self.remedy)
+        detail = str(self.detail) if self.detail else None
+        return Problem(self.code, self.origin, self.transient, self.message, self.remedy, detail)
 
 
 class UsageWrong(BibsyncError):
     """The command was called in a way that has no meaning."""
 
     code = "usage"
+    cause = (
+        "The command was called in a way that has no meaning: something is missing, contradicts "
+        "itself or can't be read. Nothing was done."
+    )
     exit_code = 2
     default_remedy = "See the command's --help."
 
@@ -74,6 +105,10 @@ class ConfigInvalid(BibsyncError):
     """The configuration can't be used; `problems` holds every reason, each with its place."""
 
     code = "config_invalid"
+    cause = (
+        "The configuration has mistakes; each is named with its file and line. Nothing was "
+        "started or changed, and a process that runs keeps the configuration it has."
+    )
     origin = "config"
     exit_code = 5
     default_remedy = "Mend the lines named above; `bibsync config check` tells when all is well."
@@ -87,6 +122,7 @@ class NotFound(BibsyncError):
     """There is no such collection, run, record or reject."""
 
     code = "not_found"
+    cause = "No collection, run, record or reject has this name or number. Nothing was changed."
     exit_code = 10
     default_remedy = "`bibsync status` lists the collections."
 
@@ -95,6 +131,7 @@ class SourceError(BibsyncError):
     """The vendor gave no usable answer; what was asked for stays uncovered."""
 
     code = "source_failed"
+    cause = "The vendor gave no usable answer. What was asked for is not counted as read."
     origin: ClassVar[Origin] = "source"
     exit_code = 6
     default_remedy = "Nothing is lost: the next run asks again."
@@ -104,23 +141,29 @@ class SourceBusy(SourceError):
     """The vendor can't answer now.
 
     `retry_after` is the least number of seconds to wait, None where the vendor named none.
-    `outcome` is one word for counters: http_503, html, error_document, cut_short, reset, ...
+    `outcome` is one word for the log and for counters: html, reset, http_503 ... It has a cause and
+    a remedy of its own, see `fault`.
     """
 
     code = "source_busy"
+    cause = (
+        "The vendor can't answer now, can't be reached, or answered something that isn't a page "
+        "of records; `detail` says which. It was asked again `retries` times; the windows it "
+        "failed on are not counted as read, so the next run asks for them."
+    )
     transient = True
-    default_remedy = "Nothing is lost; run again later, it goes on where it was."
+    default_remedy = fault.LATER
 
     def __init__(
         self,
         message: str,
         *,
-        outcome: str,
+        outcome: Fault | Status,
         retry_after: float | None = None,
         remedy: str | None = None,
     ) -> None:
-        super().__init__(message, remedy=remedy)
-        self.outcome = outcome
+        super().__init__(message, remedy=remedy or fault.plain(outcome).remedy)
+        self.outcome = self.detail = outcome
         self.retry_after = retry_after
 
 
@@ -128,26 +171,41 @@ class SourceTimedOut(SourceBusy):
     """The vendor took too long; a smaller window may be answered in time."""
 
     code = "source_timed_out"
+    cause = (
+        "The vendor took longer than `timeout`, also after less was asked for at once. The "
+        "window is not counted as read, so the next run asks for it."
+    )
 
     def __init__(self, message: str, *, remedy: str | None = None) -> None:
-        super().__init__(message, outcome="timeout", remedy=remedy)
+        super().__init__(message, outcome=Fault.TIMEOUT, remedy=remedy)
 
 
 class SourceParked(SourceError):
     """The vendor asked for a pause that is longer than a run waits: `wait_s` seconds."""
 
     code = "source_parked"
+    cause = (
+        "The vendor asked for a pause longer than a run waits, so the run ended. What was "
+        "stored stays; the rest is not counted as read."
+    )
     transient = True
 
-    def __init__(self, message: str, *, wait_s: float) -> None:
+    def __init__(
+        self, message: str, *, wait_s: float, detail: Fault | Status | None = None
+    ) -> None:
         super().__init__(message)
         self.wait_s = wait_s
+        self.detail = detail
 
 
 class SourceRefused(SourceError):
     """The vendor refuses the credentials (401 without a body)."""
 
     code = "credentials_refused"
+    cause = (
+        "The vendor doesn't know the account or its key, or doesn't let it see this library. "
+        "Nothing more is read until that is mended; what is stored stays."
+    )
     exit_code = 4
     default_remedy = (
         "Check library_id, account_id and account_key of this collection with the vendor; "
@@ -159,6 +217,11 @@ class SourceMisled(SourceError):
     """The address answers, but not as this vendor's interface: a redirect, a 404 on the library."""
 
     code = "source_misconfigured"
+    cause = (
+        "Something answers at this address, but not as this vendor does for this library: it "
+        "points elsewhere, or has never found the library. Nothing more is read until that is "
+        "mended; what is stored stays."
+    )
     origin: ClassVar[Origin] = "config"
     default_remedy = "Check base_url and library_id of this collection."
 
@@ -167,6 +230,11 @@ class StoreUnavailable(BibsyncError):
     """PostgreSQL can't be reached or doesn't answer."""
 
     code = "database_unavailable"
+    cause = (
+        "PostgreSQL can't be reached, doesn't let us in, or went away during the work. What was "
+        "stored stays stored; a page that was being stored is stored whole or not at all, and "
+        "is asked for again."
+    )
     origin: ClassVar[Origin] = "network"
     transient = True
     exit_code = 7
@@ -179,15 +247,36 @@ class SchemaUnfit(StoreUnavailable):
     """The database's schema is not the one this program works with."""
 
     code = "schema_unfit"
+    cause = (
+        "The tables in the database are older or newer than this version of bibsync. Nothing "
+        "was changed."
+    )
     origin: ClassVar[Origin] = "bibsync"
     transient = False
     default_remedy = "Run `bibsync db upgrade`, or install the bibsync that made this database."
+
+
+class RedisUnavailable(BibsyncError):
+    """Redis is configured and can't be used at the start; later its loss only costs waiting."""
+
+    code = "redis_unavailable"
+    cause = (
+        "Redis is configured and can't be reached or used. Nothing was begun: without it, "
+        "replicas would not know what the others do."
+    )
+    origin: ClassVar[Origin] = "network"
+    transient = True
+    exit_code = 7
+    default_remedy = (
+        "Check that the server runs, and [redis] url; one process alone needs no Redis at all."
+    )
 
 
 class LeaseHeld(BibsyncError):
     """Another run holds the lease; the message says who, where and since when."""
 
     code = "locked"
+    cause = "Another run is at work on this collection, and only one may be. Nothing was begun."
     transient = True
     exit_code = 11
     default_remedy = "Wait for it, or give --wait-lock a time."
@@ -197,6 +286,10 @@ class LeaseLost(BibsyncError):
     """A later run took over: whatever this one has not committed must not be written."""
 
     code = "deposed"
+    cause = (
+        "This process was away so long that another run took over, so it may write nothing "
+        "more. What it had stored stays."
+    )
     transient = True
     exit_code = 11
     default_remedy = "Nothing is lost: the run that took over goes on."
@@ -206,25 +299,38 @@ class CollectionPaused(BibsyncError):
     """The collection is paused; the message says why."""
 
     code = "paused"
+    cause = (
+        "A person or a safeguard has paused the collection, or it left the configuration. "
+        "Nothing was asked; its records stay."
+    )
     exit_code = 12
-    default_remedy = "`bibsync resume --collection NAME` lets it go on."
+    default_remedy = (
+        "`bibsync resume --collection NAME` lets it go on; one that left the configuration goes on "
+        "once it is put back."
+    )
 
 
 class RefusedForSafety(BibsyncError):
     """A change so large that a person must confirm it."""
 
     code = "refused_for_safety"
+    cause = (
+        "So much would be changed or removed at once that it may be a mistake. None of it was "
+        "done; it waits for a person's word."
+    )
     exit_code = 13
     default_remedy = "Look at what changed; `bibsync resume` lets the next run through."
 
 
-def _codes(kind: type[BibsyncError]) -> dict[str, int]:
-    below = {code: exit_ for each in kind.__subclasses__() for code, exit_ in _codes(each).items()}
-    return {kind.code: kind.exit_code} | below
+class NotWritten(BibsyncError):
+    """The output could not be written; no file that was named holds a part of it."""
 
-
-EXIT_CODES = _codes(BibsyncError)
-"""The exit code of each problem code."""
+    code = "not_written"
+    cause = (
+        "The output could not be written: the disk is full, the folder can't be written to, or "
+        "the device failed. A file that was named holds no part of it, and keeps what it held."
+    )
+    default_remedy = "Free some space or choose another place, and try again."
 
 
 def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

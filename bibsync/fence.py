@@ -140,12 +140,15 @@ async def take(
 
     Raises:
         StoreUnavailable: the database can't be reached, or an old session can't be ended.
+        LeaseLost: the collection is gone.
     """
     idle = min(ttl, IDLE_AT_MOST)
     for attempt in range(3):
         try:
             async with store.acquire(pool) as conn:
                 return await _raise(pool, conn, key, holder, idle=idle, begin=begin)
+        except store.GONE:
+            raise LeaseLost("The collection was forgotten meanwhile.") from None
         except store.DISCONNECTED as error:
             if attempt == 2:  # noqa: PLR2004 - the last of three tries
                 raise store.unavailable(error) from None

@@ -1,7 +1,8 @@
 """One run over one stream of one collection: the road, from top to bottom.
 
     lease ─ fence ─┬─ choose what to read next ◄────────────────────────────┐
-                   └─ window ─ page ─ record ─ store ─ ... ─ end proven ─ coverage
+                   ├─ window ─ page ─ record ─ store ─ ... ─ end proven ─ coverage
+                   └─ titles ─ look-up ─ description
 
 Promises: a page and what it proves are committed together, in a transaction that no request is
 part of and that a deposed run can't make. So a run may be cancelled at any await: what was
@@ -9,9 +10,9 @@ committed stays, what wasn't is asked for again by the next run, without anyone'
 that fails is left uncovered and costs no other window; a collection that fails costs no other
 collection.
 
-The road goes on in `course`: what is read next is `choice`'s to say, `perusal` reads a window,
-`ask` asks politely, `contents` opens pages, `fence` commits. Time and chance come in through
-`Means`.
+The road of purchases goes on in `course`: what is read next is `choice`'s to say, `perusal` reads a
+window, `ask` asks politely, `contents` opens pages, `fence` commits. That of metadata goes on in
+`lookups`. Time and chance come in through `Means`.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import Protocol
 
 import structlog
 
@@ -39,12 +41,12 @@ from bibsync.errors import (
     StoreUnavailable,
     first_of,
 )
-from bibsync.lease import Key, Leases
+from bibsync.lease import Key, Leases, Tenure
+from bibsync.lookups import LookUps
 from bibsync.perusal import Desk
-from bibsync.run import Order, Outcome, Summary, Tally
-from bibsync.source import Source
+from bibsync.run import METADATA, Order, Outcome, Summary, Tally
+from bibsync.source import Permit, Source
 from bibsync.store import Connection, Pool, lanes, runs
-from bibsync.store.leases import Holder
 
 LAST_WORD_S = 5.0
 """How long a run that is cancelled may take to note that it was."""
@@ -58,7 +60,7 @@ class Means:
 
     pool: Pool
     leases: Leases
-    source: Callable[[Collection], Source]
+    source: Callable[[Collection, Permit], Source]
     lease_ttl: timedelta = timedelta(seconds=60)
     wait_lock: timedelta = timedelta(0)
     breakers: Breakers = field(default_factory=Breakers)
@@ -67,32 +69,61 @@ class Means:
     blank_waits_s: Sequence[float] = BLANK_WAITS_S
 
 
+GOES_ON = frozenset({Outcome.SUCCEEDED, Outcome.PARTIAL})
+"""After a run that ended so, the collection's next stream is worth a try."""
+
+
+class Run(Protocol):
+    """One run of any stream under its fence."""
+
+    number: int
+    problem: Problem | None
+    caught_up_to: datetime | None
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the run stands, from what it did and what stopped it."""
+
+    async def go(self) -> None:
+        """Do all there is to do."""
+
+    async def end(self, outcome: Outcome) -> None:
+        """Note how the run ended."""
+
+
 def _nobody(_: Summary) -> None:
     """Hear a summary and do nothing."""
 
 
 async def harvest_each(
     due: Mapping[int, Collection],
-    order: Order,
+    orders: Sequence[Order],
     means: Means,
     *,
     at_once: int,
-    tallies: Mapping[int, Tally],
+    tallies: Mapping[Key, Tally],
     ended: Callable[[Summary], None] = _nobody,
 ) -> list[Summary]:
     """Harvest every collection, at most `at_once` together, and return their summaries in order.
 
-    Collections and tallies are by the collection's number; a tally may be watched while its run
-    goes on. `ended` hears each summary as its run ends, also where all of this is cancelled. One
+    Collections are by their number, tallies by number and stream; a tally may be watched while its
+    run goes on. Each collection has its `orders` done one after the other, as long as they go well.
+    `ended` hears each summary as its run ends, also where all of this is cancelled. One
     collection's failure becomes its summary and the others go on; a defect cancels them all.
     """
     gate = asyncio.Semaphore(at_once)
 
-    async def one(number: int) -> Summary:
+    async def one(number: int) -> list[Summary]:
+        summaries: list[Summary] = []
         async with gate:
-            return await harvest(
-                due[number], number, order, means, tally=tallies[number], ended=ended
-            )
+            for order in orders:
+                tally = tallies[number, order.stream]
+                summaries.append(
+                    await harvest(due[number], number, order, means, tally=tally, ended=ended)
+                )
+                if summaries[-1].outcome not in GOES_ON:
+                    break
+        return summaries
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -104,7 +135,7 @@ async def harvest_each(
                 await asyncio.wait(tasks)
     except BaseExceptionGroup as failed:
         raise first_of(failed) from None
-    return [task.result() for task in tasks]
+    return [summary for task in tasks for summary in task.result()]
 
 
 async def harvest(
@@ -123,7 +154,7 @@ async def harvest(
     """
     began = time.monotonic()
     key = (number, order.stream)
-    run: Course | None = None
+    run: Run | None = None
 
     def told(outcome: Outcome, problem: Problem | None = None) -> Summary:
         summary = Summary(
@@ -136,6 +167,7 @@ async def harvest(
             duration_s=time.monotonic() - began,
             problem=problem,
         )
+        _log_end(summary)
         ended(summary)
         return summary
 
@@ -143,8 +175,8 @@ async def harvest(
         try:
             async with lease.hold(
                 means.leases, key, ttl=means.lease_ttl, wait=means.wait_lock, random=means.random
-            ) as holder:
-                run = await _begin(collection, key, order, means, tally=tally, holder=holder)
+            ) as tenure:
+                run = await _begin(collection, key, order, means, tally=tally, tenure=tenure)
                 async with _ended(run):
                     await run.go()
             outcome, problem = run.outcome, run.problem
@@ -161,6 +193,18 @@ async def harvest(
         return told(outcome, problem)
 
 
+def _log_end(summary: Summary) -> None:
+    tell = log.info if summary.problem is None else log.warning
+    tell(
+        events.RUN_ENDED,
+        run=summary.run,
+        outcome=summary.outcome.value,
+        received=summary.tally.received,
+        requests=summary.tally.requests,
+        problem=summary.problem.as_json() if summary.problem else None,
+    )
+
+
 def _go_on_if_cancelled() -> None:
     """Go on with a cancellation that came together with an error.
 
@@ -173,41 +217,54 @@ def _go_on_if_cancelled() -> None:
 
 
 async def _begin(
-    collection: Collection, key: Key, order: Order, means: Means, *, tally: Tally, holder: Holder
-) -> Course:
+    collection: Collection, key: Key, order: Order, means: Means, *, tally: Tally, tenure: Tenure
+) -> Run:
     """Depose whoever ran before and begin the run's row, in one transaction."""
 
     async def begin(conn: Connection, epoch: int) -> int:
-        await lanes.open_live(conn, key, collection.sync.start_date)
+        if order.stream != METADATA:
+            await lanes.open_live(conn, key, collection.sync.start_date)
         return await runs.start(
             conn, key, trigger=order.trigger, replica=holder.replica, epoch=epoch, now=means.now()
         )
 
-    source = means.source(collection)
+    holder = tenure.holder
+    source = means.source(collection, tenure.in_force)
     mine, number = await fence.take(means.pool, key, holder.token, ttl=means.lease_ttl, begin=begin)
+    inquiry = Inquiry(
+        source,
+        retries=collection.sync.retries,
+        tally=tally,
+        random=means.random,
+        blank_waits_s=means.blank_waits_s,
+    )
+    log.info(events.RUN_STARTED, run=number, epoch=mine.epoch, trigger=order.trigger)
+    if order.stream == METADATA:
+        return LookUps(
+            number,
+            source,
+            fence=mine,
+            inquiry=inquiry,
+            breakers=means.breakers,
+            tally=tally,
+            now=means.now,
+        )
     desk = Desk(
         run=number,
         sync=collection.sync,
         fence=mine,
         source=source,
-        inquiry=Inquiry(
-            source,
-            retries=collection.sync.retries,
-            tally=tally,
-            random=means.random,
-            blank_waits_s=means.blank_waits_s,
-        ),
+        inquiry=inquiry,
         memory=Memory(),
         daybook=Daybook(collection.sync.start_date),
         tally=tally,
         now=means.now,
     )
-    log.info(events.RUN_STARTED, run=number, epoch=mine.epoch, trigger=order.trigger)
     return Course(desk, order, means.breakers)
 
 
 @asynccontextmanager
-async def _ended(run: Course) -> AsyncIterator[None]:
+async def _ended(run: Run) -> AsyncIterator[None]:
     """End the run's row when the block ends, also when it is cancelled."""
     try:
         yield

@@ -2,7 +2,8 @@
 
 A lease saves work; it doesn't decide whose work counts (`fence` does). One run of a stream of a
 collection holds it, renews it every third of its time to live, and is cancelled when it is lost
-or when it couldn't be renewed in time. States:
+or when it couldn't be renewed in time. A process that was stopped for so long finds that out before
+it asks a vendor again: `Tenure.in_force`. States:
 
     free ──take──> held ──renew──> held ... ──release──> free
                     │ renewal refused, or too late: the work is cancelled
@@ -12,7 +13,7 @@ A holder that died frees its lease after `ttl`; one that was a process of this s
 and process namespace and no longer exists is replaced at once. A cancelled or unanswered take is
 followed by a release of the same token, so that no lease is left without a holder.
 
-Back ends are `Leases`: PostgreSQL here, others behind the same protocol and the same tests.
+Back ends are `Leases`: PostgreSQL here, Redis in `replicas`, behind the same protocol and tests.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import cache
@@ -38,6 +39,9 @@ from bibsync.store.leases import Held, Holder
 
 POLL_S = 0.5
 """How often a waiting run looks whether the lease came free."""
+LASTING = 5 / 6
+"""How much of its time to live a lease that isn't renewed is relied upon."""
+FORGOTTEN = "The collection was forgotten meanwhile."
 START_TOLERANCE_S = 2.0
 """A process that began this much before or after the holder did is the holder."""
 
@@ -60,6 +64,41 @@ class Leases(Protocol):
         """Free the lease; nothing happens where it isn't this holder's."""
 
 
+class Tenure:
+    """A lease that is held: by whom, and whether it is still in force.
+
+    `clock` counts seconds and never jumps; `ttl` is the lease's time to live.
+    """
+
+    def __init__(
+        self, holder: Holder, *, ttl: timedelta, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.holder = holder
+        self._lasting_s = ttl.total_seconds() * LASTING
+        self._clock = clock
+        self._renewed = clock()
+        self._word = asyncio.Event()
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the lease must be taken for lost; below 0 when it must be already."""
+        return self._renewed + self._lasting_s - self._clock()
+
+    def renewed(self, began: float) -> None:
+        """Note a good renewal; what counts is when it `began`."""
+        self._renewed = began
+        self._word.set()
+
+    async def in_force(self) -> None:
+        """Return at once while the lease is surely held, else when it was renewed.
+
+        Where it was lost instead, the block that holds it is cancelled, and this with it.
+        """
+        while self.left_s <= 0:
+            self._word.clear()
+            await self._word.wait()
+
+
 class PostgresLeases:
     """Leases in a table, for installations without Redis."""
 
@@ -67,14 +106,21 @@ class PostgresLeases:
         self._pool = pool
 
     async def take(self, key: Key, holder: Holder, *, ttl: timedelta) -> Held | None:
-        """Take the lease, also from a holder of this machine that no longer exists."""
-        async with store.acquire(self._pool) as conn:
-            dead: str | None = None
-            while not await leases.take(conn, key, holder, ttl=ttl, instead_of=dead):
-                held = await leases.held(conn, key)
-                if held is not None and not is_dead(held.holder):
-                    return held
-                dead = held.holder.token if held else None
+        """Take the lease, also from a holder of this machine that no longer exists.
+
+        Raises:
+            LeaseLost: the collection is gone.
+        """
+        dead: str | None = None
+        try:
+            async with store.acquire(self._pool) as conn:
+                while not await leases.take(conn, key, holder, ttl=ttl, instead_of=dead):
+                    held = await leases.held(conn, key)
+                    if held is not None and not is_dead(held.holder):
+                        return held
+                    dead = held.holder.token if held else None
+        except store.GONE:
+            raise LeaseLost(FORGOTTEN) from None
         if dead:
             log.info(events.LEASE_TAKEN_OVER, stream=key[1], because="its process is gone")
         return None
@@ -93,7 +139,7 @@ class PostgresLeases:
 @asynccontextmanager
 async def hold(
     where: Leases, key: Key, *, ttl: timedelta, wait: timedelta = timedelta(0), random: Random
-) -> AsyncIterator[Holder]:
+) -> AsyncIterator[Tenure]:
     """Hold the lease for the time of the block, waiting at most `wait` for it.
 
     Raises:
@@ -103,19 +149,30 @@ async def hold(
     """
     holder = this_process()
     try:
-        await _take(where, key, holder, ttl=ttl, wait=wait)
+        tenure = await _take(where, key, holder, ttl=ttl, wait=wait)
         async with asyncio.TaskGroup() as group:
             keeper = group.create_task(
-                _keep(where, key, holder, ttl=ttl, random=random), name=f"lease {key}"
+                _keep(where, key, tenure, ttl=ttl, random=random), name=f"lease {key}"
             )
-            yield holder
+            yield tenure
             keeper.cancel()
     except BaseExceptionGroup as failed:
         raise first_of(failed) from None
     finally:
         with suppress(*store.DISCONNECTED):
-            async with asyncio.timeout(ttl.total_seconds() / 3):
+            async with within(ttl.total_seconds() / 3):
                 await where.release(key, holder)
+
+
+@asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    """Bound the block, also where a connection of PostgreSQL is cleaned up after its statement.
+
+    The first time-out ends the statement. asyncpg then waits for the server to confirm that, which
+    a server that is gone never does; the second time-out ends that.
+    """
+    async with asyncio.timeout(seconds), asyncio.timeout(seconds * 0.9):
+        yield
 
 
 def this_process() -> Holder:
@@ -146,8 +203,9 @@ def is_dead(holder: Holder) -> bool:
 
 async def _take(
     where: Leases, key: Key, holder: Holder, *, ttl: timedelta, wait: timedelta
-) -> None:
+) -> Tenure:
     deadline = time.monotonic() + wait.total_seconds()
+    tenure = Tenure(holder, ttl=ttl)
     try:
         while held := await where.take(key, holder, ttl=ttl):
             if time.monotonic() >= deadline:
@@ -157,29 +215,37 @@ async def _take(
                     f"since {held.since:%Y-%m-%d %H:%M} UTC."
                 )
             await asyncio.sleep(POLL_S)
+            tenure = Tenure(holder, ttl=ttl)
     except store.DISCONNECTED as error:
         raise store.unavailable(error) from None
+    return tenure
 
 
-async def _keep(where: Leases, key: Key, holder: Holder, *, ttl: timedelta, random: Random) -> None:
-    """Renew until cancelled; the deadline is counted from when the last good renewal began."""
+async def _keep(where: Leases, key: Key, tenure: Tenure, *, ttl: timedelta, random: Random) -> None:
+    """Renew until cancelled; the deadline is counted from when the last good renewal began.
+
+    A process that was stopped beyond the deadline tries once more: the answer says whether another
+    run took over meanwhile.
+    """
     ttl_s = ttl.total_seconds()
-    renewed = time.monotonic()
+    failed: BaseException | None = None
     while True:
-        await asyncio.sleep(ttl_s / 3 * random.uniform(0.8, 1.0))
+        await asyncio.sleep(min(ttl_s / 3 * random.uniform(0.8, 1.0), max(tenure.left_s, 0)))
         began = time.monotonic()
-        left_s = renewed + ttl_s * 5 / 6 - began
+        left_s = tenure.left_s
+        if failed and left_s <= 0:
+            raise store.unavailable(failed)
         try:
-            async with asyncio.timeout(min(ttl_s / 6, left_s)):
-                held = await where.renew(key, holder, ttl=ttl)
+            async with within(min(ttl_s / 6, left_s if left_s > 0 else ttl_s)):
+                held = await where.renew(key, tenure.holder, ttl=ttl)
         except store.DISCONNECTED as error:
-            if time.monotonic() - renewed >= ttl_s * 5 / 6:
-                raise store.unavailable(error) from None
+            failed = error
             continue
         if not held:
             log.warning(events.LEASE_LOST, stream=key[1])
             raise LeaseLost("The lease was lost: a later run took over this collection.")
-        renewed = began
+        tenure.renewed(began)
+        failed = None
 
 
 def _began(process: psutil.Process) -> float:

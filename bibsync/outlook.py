@@ -75,7 +75,7 @@ def plan(known: Known, order: Order) -> Iterator[Piece]:
     joined = any(forced and lane.start == forced.start for lane in known.lanes[1:])
     if forced and not joined:
         number = max(lane.number for lane in known.lanes) + 1
-        lane = Lane(number, "reimport", forced.start, forced.end, ())
+        lane = Lane(number, order.lane, forced.start, forced.end, ())
         known = replace(known, lanes=(*known.lanes, lane))
     gone = choice.superseded(known)
     open_windows = tuple(each for each in known.open_windows if each not in gone)

@@ -19,6 +19,7 @@ from bibsync.collection import Sync
 from bibsync.contents import Contents, Place, Written
 from bibsync.daybook import Daybook
 from bibsync.errors import CollectionPaused, SourceBusy, SourceError
+from bibsync.fault import Fault
 from bibsync.fence import Fence
 from bibsync.reading import MOST_SHIFTS, Reading, Verdict
 from bibsync.run import Tally
@@ -94,7 +95,7 @@ class _Perusal:
                 case Verdict.UNSTABLE:
                     raise SourceBusy(
                         "The vendor gives other records each time the same window is asked for.",
-                        outcome="unstable",
+                        outcome=Fault.UNSTABLE,
                     )
             if fresh:
                 await self._store(fresh, answer, first=1, mark=FROM_THE_START)

@@ -2,11 +2,17 @@
 
 `RawRecord` is what a page was cut into: bytes with their hash. `Record` is what is stored: the
 MARC as received, and beside it the columns that people look for, which `from_marc` takes from it.
+Between the two stands `Marc`: what was read, in tuples, since an object for each field and subfield
+costs more than the whole of reading a record.
 """
 
 import hashlib
 import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
 
 import orjson
 import pymarc
@@ -17,8 +23,17 @@ ISBD = " /:;,"
 FULL_STOP = re.compile(r"(?<=[^\W\d_]{3})\.$|(?<=[)\]])\.$")
 """A full stop behind a word of three letters or more, or behind a bracket."""
 
-MAIN_ENTRY = {"100": "abc", "110": "ab", "111": "a"}
+TITLE = frozenset("abnp")
+MAIN_ENTRY = {"100": frozenset("abc"), "110": frozenset("ab"), "111": frozenset("a")}
 SUBJECTS = ("600", "610", "611", "630", "647", "648", "650", "651", "653")
+HEADING, SUBDIVISIONS = frozenset("abcdqt"), frozenset("vxyz")
+LABEL = frozenset("3xyz")
+GROUPS = (
+    dict.fromkeys(MAIN_ENTRY, "main entry")
+    | dict.fromkeys(SUBJECTS, "subject")
+    | dict.fromkeys(("260", "264"), "publication")
+)
+"""Fields that are looked at together, in the order of the record; others by their tag."""
 ISBN = re.compile(
     r"\s*(?:ISBN[\s:]*)?([0-9][0-9 \-\u2010-\u2013]{8,}[0-9Xx]|[0-9]{9,}[0-9Xx])", re.IGNORECASE
 )
@@ -52,8 +67,39 @@ MATERIAL = {
 """Words for leader/06, type of record, as MARC 21 Bibliographic defines it."""
 
 
-@dataclass(frozen=True, slots=True)
-class RawRecord:
+Subfield = tuple[str, str]
+"""Code and value."""
+ControlField = tuple[str, str]
+"""Tag and text."""
+DataField = tuple[str, str, str, Sequence[Subfield]]
+"""Tag, first and second indicator, subfields."""
+Field = ControlField | DataField
+
+
+class Marc(NamedTuple):
+    """A MARC record as it was read: the leader, 24 characters long, and the fields in order."""
+
+    leader: str
+    fields: Sequence[Field]
+
+    def as_json(self) -> bytes:
+        """Return MARC-in-JSON, UTF-8 encoded."""
+        fields = [
+            {field[0]: field[1]}
+            if len(field) == 2  # noqa: PLR2004 - a control field
+            else {
+                field[0]: {
+                    "ind1": field[1],
+                    "ind2": field[2],
+                    "subfields": [{code: value} for code, value in field[3]],
+                }
+            }
+            for field in self.fields
+        ]
+        return orjson.dumps({"leader": self.leader, "fields": fields})
+
+
+class RawRecord(NamedTuple):
     """The bytes of one record of a page, not parsed yet.
 
     Attributes:
@@ -107,143 +153,183 @@ class Record:
     repairs: tuple[str, ...] = ()
 
 
-def from_marc(marc: pymarc.Record, *, raw_hash: bytes, repairs: tuple[str, ...]) -> Record:
+def is_control(tag: str) -> bool:
+    """Tell whether a field of this tag holds text and no subfields."""
+    return tag < "010" and tag.isdigit()
+
+
+def plain(marc: pymarc.Record) -> Marc:
+    """Return pymarc's record as tuples."""
+    fields: list[Field] = [
+        (field.tag, field.data or "")
+        if field.control_field
+        else (
+            field.tag,
+            field.indicator1,
+            field.indicator2,
+            [(code, value) for code, value in field.subfields],
+        )
+        for field in marc.fields
+    ]
+    return Marc(str(marc.leader), fields)
+
+
+def from_marc(marc: Marc | pymarc.Record, *, raw_hash: bytes, repairs: tuple[str, ...]) -> Record:
     """Take from a MARC record what is stored of it. It has a 001 that isn't blank."""
+    marc = marc if isinstance(marc, Marc) else plain(marc)
+    controls, fields = _sorted_out(marc.fields)
+    described = next(iter(controls["008"]), "")
     return Record(
-        control_number=next(filter(None, map(_number, marc.get_fields("001")))),
-        title=_title(marc),
-        author=_author(marc),
-        isbns=_isbns(marc),
-        publisher=_publisher(marc),
-        published=_published(marc),
-        language=_language(marc),
-        subjects=_subjects(marc),
-        format=_format(marc),
-        cover_url=_cover_url(marc),
-        material_type=_material_type(marc),
-        marc=orjson.dumps(marc.as_dict()),
+        control_number=next(filter(None, map(str.strip, controls["001"]))),
+        title=_title(fields),
+        author=_author(fields),
+        isbns=_isbns(fields),
+        publisher=_publisher(fields),
+        published=_published(fields, described),
+        language=_language(fields, described),
+        subjects=_subjects(fields),
+        format=_format(fields),
+        cover_url=_cover_url(fields),
+        material_type=_material_type(marc.leader, controls, described),
+        marc=marc.as_json(),
         raw_hash=raw_hash,
         fingerprint=fingerprint(marc),
         repairs=repairs,
     )
 
 
-def fingerprint(marc: pymarc.Record) -> bytes:
+def fingerprint(marc: Marc | pymarc.Record) -> bytes:
     """Return the sha256 of what counts as the record's content.
 
     Left out: 005 and 008/00-05, which the vendor makes at request time, and the leader's lengths,
     which writers compute. Fields are sorted by tag, and those of one tag keep their order: it is
     what readers see.
     """
-    leader = str(marc.leader)
-    fields = sorted((f for f in marc.fields if f.tag != "005"), key=lambda field: field.tag)
-    content = [leader[5:10] + leader[17:20], [_content(field) for field in fields]]
-    return hashlib.sha256(orjson.dumps(content)).digest()
+    marc = marc if isinstance(marc, Marc) else plain(marc)
+    fields = sorted(marc.fields, key=itemgetter(0))
+    content = [
+        _lasting(field) if field[0] == "008" else field for field in fields if field[0] != "005"
+    ]
+    leader = marc.leader[5:10] + marc.leader[17:20]
+    return hashlib.sha256(orjson.dumps([leader, content])).digest()
 
 
-def _number(field: pymarc.Field) -> str:
-    return (field.data or "").strip()
+def _lasting(field: Field) -> Field:
+    """Return 008 without the date on which the record was made."""
+    if len(field) != 2:  # noqa: PLR2004 - no control field
+        return field
+    tag, text = field
+    return tag, " " * len(text[:6]) + text[6:]
 
 
-def _content(field: pymarc.Field) -> list[object]:
-    if not field.control_field:
-        pairs = [(code, value) for code, value in field.subfields]
-        return [field.tag, field.indicator1, field.indicator2, pairs]
-    data = field.data or ""
-    return [field.tag, " " * len(data[:6]) + data[6:] if field.tag == "008" else data]
+Controls = Mapping[str, Sequence[str]]
+Fields = Mapping[str, Sequence[DataField]]
 
 
-def _control(marc: pymarc.Record, tag: str) -> str:
-    """Return the first control field of that tag, empty where there is none."""
-    return next((f.data or "" for f in marc.get_fields(tag) if f.control_field), "")
+def _sorted_out(fields: Iterable[Field]) -> tuple[Controls, Fields]:
+    """Return the texts of control fields by tag, and the data fields by GROUPS."""
+    controls: defaultdict[str, list[str]] = defaultdict(list)
+    others: defaultdict[str, list[DataField]] = defaultdict(list)
+    for field in fields:
+        if len(field) == 2:  # noqa: PLR2004 - a control field
+            controls[field[0]].append(field[1])
+        else:
+            others[GROUPS.get(field[0], field[0])].append(field)
+    return controls, others
 
 
-def _joined(field: pymarc.Field, codes: str, between: str = " ") -> str:
+def _joined(field: DataField, codes: frozenset[str], between: str = " ") -> str:
     """Join the subfields of these codes in the order they stand in the field."""
-    values = (value.strip() for value in field.get_subfields(*codes))
-    return between.join(value for value in values if value)
+    values = [value.strip() for code, value in field[3] if code in codes]
+    return between.join([value for value in values if value])
+
+
+def _values(fields: Iterable[DataField], wanted: str) -> list[str]:
+    """Return the subfields of this code in all the fields."""
+    return [value for field in fields for code, value in field[3] if code == wanted]
 
 
 def _without_full_stop(text: str) -> str:
     """Trim the punctuation that ends a heading, but no full stop of an initial or abbreviation."""
-    return FULL_STOP.sub("", text.rstrip(ISBD))
+    trimmed = text.rstrip(ISBD)
+    return FULL_STOP.sub("", trimmed) if trimmed.endswith(".") else trimmed
 
 
-def _title(marc: pymarc.Record) -> str:
+def _title(fields: Fields) -> str:
     """245 $a $b $n $p, without the medium ($h) and the statement of responsibility ($c)."""
-    return next((_joined(f, "abnp").rstrip(ISBD) for f in marc.get_fields("245")), "")
+    return next((_joined(f, TITLE).rstrip(ISBD) for f in fields["245"]), "")
 
 
-def _author(marc: pymarc.Record) -> str:
+def _author(fields: Fields) -> str:
     """The main entry: a person (100), a body (110) or a meeting (111)."""
-    headings = (_joined(f, MAIN_ENTRY[f.tag]) for f in marc.get_fields(*MAIN_ENTRY))
+    headings = (_joined(f, MAIN_ENTRY[f[0]]) for f in fields["main entry"])
     return next((_without_full_stop(heading) for heading in headings if heading), "")
 
 
-def _isbns(marc: pymarc.Record) -> tuple[str, ...]:
+def _isbns(fields: Fields) -> tuple[str, ...]:
     """020 $a without hyphens and qualifiers; a value of another length is no ISBN."""
-    found = (ISBN.match(value) for f in marc.get_fields("020") for value in f.get_subfields("a"))
+    found = map(ISBN.match, _values(fields["020"], "a"))
     bare = (re.sub(r"[^0-9X]", "", match[1].upper()) for match in found if match)
     return tuple(dict.fromkeys(isbn for isbn in bare if len(isbn) in ISBN_LENGTHS))
 
 
-def _publications(marc: pymarc.Record) -> list[pymarc.Field]:
-    """The statements of publication: 264 with second indicator 1, and 260."""
-    return [f for f in marc.get_fields("260", "264") if f.tag == "260" or f.indicator2 == "1"]
+def _publications(fields: Fields, wanted: str) -> list[str]:
+    """Subfields of the statements of publication: 264 with second indicator 1, and 260."""
+    return _values((f for f in fields["publication"] if f[0] == "260" or f[2] == "1"), wanted)
 
 
-def _publisher(marc: pymarc.Record) -> str:
-    names = (name for f in _publications(marc) for name in f.get_subfields("b"))
-    return next((name.strip().rstrip(ISBD) for name in names if name.strip()), "")
+def _publisher(fields: Fields) -> str:
+    names = (name.strip() for name in _publications(fields, "b"))
+    return next((name.rstrip(ISBD) for name in names if name), "")
 
 
-def _published(marc: pymarc.Record) -> str:
+def _published(fields: Fields, described: str) -> str:
     """The year of 008/07-10, else the first year of the statement of publication."""
-    coded = _control(marc, "008")[7:11]
+    coded = described[7:11]
     if YEAR.fullmatch(coded):
         return coded
-    dates = (YEAR.search(date) for f in _publications(marc) for date in f.get_subfields("c"))
+    dates = map(YEAR.search, _publications(fields, "c"))
     return next((year[0] for year in dates if year), "")
 
 
-def _language(marc: pymarc.Record) -> str:
+def _language(fields: Fields, described: str) -> str:
     """The MARC code of 008/35-37, else the first of 041 $a (old records pack several in one)."""
-    coded = [_control(marc, "008")[35:38].lower()]
-    coded += [v.strip()[:3].lower() for f in marc.get_fields("041") for v in f.get_subfields("a")]
+    coded = [described[35:38].lower()]
+    coded += [value.strip()[:3].lower() for value in _values(fields["041"], "a")]
     return next((code for code in coded if LANGUAGE.fullmatch(code)), "")
 
 
-def _subjects(marc: pymarc.Record) -> tuple[str, ...]:
-    headings = (_subject(field) for field in marc.get_fields(*SUBJECTS))
+def _subjects(fields: Fields) -> tuple[str, ...]:
+    headings = map(_subject, fields["subject"])
     return tuple(dict.fromkeys(heading for heading in headings if heading))
 
 
-def _subject(field: pymarc.Field) -> str:
+def _subject(field: DataField) -> str:
     """The heading and its subdivisions, as catalogues show them: Cats -- Fiction."""
-    parts = [_joined(field, "abcdqt"), _joined(field, "vxyz", " -- ")]
-    return _without_full_stop(" -- ".join(part for part in parts if part))
+    parts = [_joined(field, HEADING), _joined(field, SUBDIVISIONS, " -- ")]
+    return _without_full_stop(" -- ".join([part for part in parts if part]))
 
 
-def _format(marc: pymarc.Record) -> str:
+def _format(fields: Fields) -> str:
     """The file format, from the fields that may name one, the most exact first.
 
     347 $b is RDA's encoding format, 856 $q the media type; cloudLibrary says it in 538 $a
     ("Format: Adobe EPUB").
     """
     for tag, code in (("347", "b"), ("856", "q"), ("538", "a"), ("300", "a"), ("533", "n")):
-        for value in (v for f in marc.get_fields(tag) for v in f.get_subfields(code)):
+        for value in _values(fields[tag], code):
             found = FILE_FORMAT.search(value)
             if found:
                 return FORMAT_NAMES.get(found[1].lower(), found[1].upper())
     return ""
 
 
-def _cover_url(marc: pymarc.Record) -> str:
+def _cover_url(fields: Fields) -> str:
     """The address (856 $u) that is labelled a cover, else an image that is no icon or logo."""
     images = []
-    for field in marc.get_fields("856"):
-        address = (field.get("u") or "").strip()
-        label = _joined(field, "3xyz")
+    for field in fields["856"]:
+        address = next(iter(_values([field], "u")), "").strip()
+        label = _joined(field, LABEL)
         if address and COVER.search(label):
             return address
         if IMAGE.search(label) or IMAGE_FILE.search(address):
@@ -251,31 +337,25 @@ def _cover_url(marc: pymarc.Record) -> str:
     return next((a for a, label in images if a and not DECORATION.search(f"{label} {a}")), "")
 
 
-def _material_type(marc: pymarc.Record) -> str:
+def _material_type(leader: str, controls: Controls, described: str) -> str:
     """Return one word for what the record describes.
 
     The rule is MARC 21's: leader/06 (type of record) and leader/07 (bibliographic level); online
     is what says so in 007/00-01 (cr), in the form of item of 006 (/06, where 006/00 is m) or of
-    008 (/23, for maps and films /29).
+    008 (/23).
     """
-    kind, level = marc.leader[6], marc.leader[7]
-    physical = [(f.data or "")[:2] for f in marc.get_fields("007")]
+    kind, level = leader[6], leader[7]
+    physical = [text[:2] for text in controls["007"]]
     if kind in "at" and level in "bis":
         return "serial"
     word = MATERIAL.get(kind, "")
-    if word == "book" and any(p[:1] == "s" for p in physical) and _online(marc, physical):
-        return "audiobook"
-    if word == "book" and _online(marc, physical):
-        return "ebook"
-    return word
-
-
-def _online(marc: pymarc.Record, physical: list[str]) -> bool:
-    described = _control(marc, "008")
-    form = described[29:30] if marc.leader[6] in "efgkor" else described[23:24]
-    computer = [f.data or "" for f in marc.get_fields("006")]
-    return (
+    if word != "book":
+        return word
+    online = (
         "cr" in physical
-        or form in {"o", "s"}
-        or any(d[:1] == "m" and d[6:7] == "o" for d in computer)
+        or described[23:24] in {"o", "s"}
+        or any(text[:1] == "m" and text[6:7] == "o" for text in controls["006"])
     )
+    if not online:
+        return word
+    return "audiobook" if any(p[:1] == "s" for p in physical) else "ebook"

@@ -28,6 +28,24 @@ SHORT: dict[Reason, str] = {
     Reason.OVERSIZE_RECORD: "larger than a record may be",
 }
 
+REMEDY: dict[Reason, str] = {
+    Reason.MISSING_CONTROL_NUMBER: (
+        "Report the title to the vendor, which has to number it; once it has, the record is stored."
+    ),
+    Reason.MULTIPLE_CONTROL_NUMBERS: (
+        "Report the title to the vendor, which has to decide on one number; once it has, the "
+        "record is stored."
+    ),
+    Reason.UNREADABLE_RECORD: (
+        "Look at its bytes with `bibsync rejects show` and report it to the vendor; if your other "
+        "systems read it, report it to us."
+    ),
+    Reason.OVERSIZE_RECORD: (
+        "Look at its beginning with `bibsync rejects show` and report it to the vendor: an honest "
+        "record has a few kilobytes."
+    ),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Reject:

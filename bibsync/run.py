@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Literal
 
 from bibsync.errors import EXIT_CODES, Problem
 
@@ -29,13 +30,14 @@ class Order:
     """What a run is asked to do.
 
     `since` and `until` limit the run to [since, until); None leaves that side open.
-    `force_reimport` reads all of that span again, in a lane of its own.
+    `force_reimport` reads all of that span again, in a lane of its own, of the kind `lane`.
     """
 
     stream: str = PURCHASES
     since: datetime | None = None
     until: datetime | None = None
     force_reimport: bool = False
+    lane: Literal["reimport", "backfill"] = "reimport"
     trigger: str = "person"
 
 
@@ -45,7 +47,9 @@ class Tally:
 
     `received` is the sum of new, changed, unchanged and rejected. `doubles` of these met again on
     the same page, `new_rejects` were not known before. `to_read` is the vendor time that the run
-    found uncovered at its start, `has_read` how much of it is done.
+    found uncovered at its start, `has_read` how much of it is done. A run of look-ups receives
+    descriptions; `to_look_up` is how many titles were due at its start, `unanswered` how many it
+    left on the list.
     """
 
     windows: int = 0
@@ -61,9 +65,18 @@ class Tally:
     new_rejects: int = 0
     doubles: int = 0
     shifts: int = 0
+    unanswered: int = 0
     failed_windows: int = 0
+    to_look_up: int = 0
     to_read: timedelta = field(default_factory=timedelta)
     has_read: timedelta = field(default_factory=timedelta)
+
+    @property
+    def share(self) -> float:
+        """How much of its work the run has done, from 0 to 1, as far as that was known."""
+        if self.to_look_up:
+            return min((self.received + self.unanswered) / self.to_look_up, 1.0)
+        return min(self.has_read / self.to_read, 1.0) if self.to_read else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +114,7 @@ class Summary:
             "new_rejects": tally.new_rejects,
             "doubles": tally.doubles,
             "shifts": tally.shifts,
+            "unanswered": tally.unanswered,
             "caught_up_to": utc_text(self.caught_up_to),
             "duration_s": round(self.duration_s, 3),
             "problem": self.problem.as_json() if self.problem else None,

@@ -1,15 +1,24 @@
 """The contract of a source: how a window of vendor time is asked for, page by page.
 
 A source signs, sends, classifies and cuts; it never retries, never waits for longer than its
-turn in the vendor's budget and never decides what an answer means for coverage.
+turn in the vendor's budget and its permit, and never decides what an answer means for coverage.
 """
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from bibsync.item import Items
 from bibsync.record import RawRecord
 from bibsync.window import Window, whole_seconds
+
+Permit = Callable[[], Awaitable[None]]
+"""Returns when a request may go out: at once, while the run surely has the right to run."""
+
+
+async def always() -> None:
+    """Let every request go out: nobody else can be at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,23 @@ class Source(Protocol):
 
         Raises:
             SourceBusy: no usable answer this time; ask again.
+            SourceRefused: the credentials are wrong; don't ask again.
+            SourceMisled: the address or the library is wrong; don't ask again.
+        """
+
+
+@runtime_checkable
+class Describing(Protocol):
+    """A source that also tells of single titles what their MARC records don't."""
+
+    lookup_size: int
+    """The most titles that a look-up takes."""
+
+    async def items(self, control_numbers: Sequence[str]) -> Items:
+        """Ask once for at most `lookup_size` titles; the answer accounts for each of them.
+
+        Raises:
+            SourceBusy: no usable answer this time, which an empty one is not; ask again.
             SourceRefused: the credentials are wrong; don't ask again.
             SourceMisled: the address or the library is wrong; don't ask again.
         """

@@ -13,16 +13,12 @@ from typing import Any
 from bibsync import coverage
 from bibsync.collection import Collection, Sync
 from bibsync.outlook import lag
-from bibsync.run import PURCHASES, Outcome, utc_text
-from bibsync.store import Connection, collections, lanes, leases, records, rejects, runs
+from bibsync.run import METADATA, PURCHASES, Outcome, utc_text
+from bibsync.store import Connection, collections, lanes, leases, records, rejects, runs, titles
 from bibsync.store.collections import Row
 
 SCHEMA = "bibsync.status/1"
 UNHEALTHY = frozenset({"late", "failing"})
-COUNTERS = (
-    "windows", "blank", "pages", "requests", "retries", "received", "new", "changed",
-    "unchanged", "rejected", "new_rejects", "doubles", "shifts",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +32,7 @@ class Tables:
     leases: dict[tuple[int, str], tuple[str, datetime]]
     last_runs: dict[tuple[int, str], Any]
     last_successes: dict[tuple[int, str], datetime]
+    titles: dict[int, titles.Standing]
 
 
 async def read(conn: Connection) -> Tables:
@@ -48,10 +45,11 @@ async def read(conn: Connection) -> Tables:
         leases=await leases.held_now(conn),
         last_runs=await runs.latest(conn),
         last_successes=await runs.latest_success(conn),
+        titles=await titles.standings(conn),
     )
 
 
-NOTHING = Tables({}, {}, {}, {}, {}, {}, {})
+NOTHING = Tables({}, {}, {}, {}, {}, {}, {}, {})
 """The tables of a database that nobody has set up yet."""
 
 
@@ -72,69 +70,78 @@ def _collection(
     name: str, row: Row | None, configured: Collection | None, tables: Tables, now: datetime
 ) -> dict[str, Any]:
     number = row.number if row else 0
-    key = (number, PURCHASES)
     sync = configured.sync if configured else Sync()
     count, withdrawn = tables.counts.get(number, (0, 0))
     return {
         "name": name,
-        "health": _health(key, configured, tables, now),
-        "activity": _activity(key, tables, now),
+        "health": _health(number, configured, tables, now),
+        "activity": _activity(number, tables, now),
         "records": count,
         "withdrawn": withdrawn,
         "rejects_open": tables.rejects.get(number, 0),
-        "streams": [_stream(key, sync, tables, now)] if row else [],
+        "streams": _streams(number, sync, tables, now) if row else [],
     }
 
 
-def _health(
-    key: tuple[int, str], configured: Collection | None, tables: Tables, now: datetime
-) -> str:
-    last, success = tables.last_runs.get(key), tables.last_successes.get(key)
+def _health(number: int, configured: Collection | None, tables: Tables, now: datetime) -> str:
+    success = tables.last_successes.get((number, PURCHASES))
     if configured is None:
         return "disabled"
-    if last is not None and last["outcome"] in {Outcome.FAILED, Outcome.PARTIAL}:
+    last_runs = (tables.last_runs.get((number, stream)) for stream in (PURCHASES, METADATA))
+    if any(last and last["outcome"] in {Outcome.FAILED, Outcome.PARTIAL} for last in last_runs):
         return "failing"
     if success is None:
         return "never_run"
     return "late" if now - success > configured.sync.late_after else "ok"
 
 
-def _activity(key: tuple[int, str], tables: Tables, now: datetime) -> str:
+def _activity(number: int, tables: Tables, now: datetime) -> str:
+    key = (number, PURCHASES)
     standing = tables.lanes.get(key)
     if key in tables.leases:
         behind = standing is not None and standing.backfilling
         return "backfilling" if behind else "running"
+    if (number, METADATA) in tables.leases:
+        return "running"
     if standing and standing.parked_until and standing.parked_until > now:
         return "waiting_to_retry"
     return "idle"
 
 
-def _stream(key: tuple[int, str], sync: Sync, tables: Tables, now: datetime) -> dict[str, Any]:
+def _streams(number: int, sync: Sync, tables: Tables, now: datetime) -> list[dict[str, Any]]:
+    """Return how purchases stand, and the look-ups of titles once there are any."""
+    covered = _covered((number, PURCHASES), sync, tables, now)
+    streams = [_stream((number, PURCHASES), tables, covered)]
+    if known := tables.titles.get(number):
+        looked_up = {
+            "caught_up_to": utc_text(known.oldest or known.last),
+            "gaps": 0,
+            "lag_s": int(lag(known.oldest, now).total_seconds()) if known.oldest else 0,
+            "titles_described": known.described,
+            "titles_waiting": known.waiting,
+        }
+        streams.append(_stream((number, METADATA), tables, looked_up))
+    return streams
+
+
+def _covered(key: tuple[int, str], sync: Sync, tables: Tables, now: datetime) -> dict[str, Any]:
     standing = tables.lanes.get(key)
     covered = standing.covered if standing else ()
     caught_up_to = coverage.caught_up_to(covered, sync.start_date)
-    last, held = tables.last_runs.get(key), tables.leases.get(key)
     return {
-        "stream": key[1],
         "caught_up_to": utc_text(caught_up_to),
         "gaps": len(coverage.gaps(covered, sync.start_date, covered[-1].end)) if covered else 0,
         "lag_s": int(lag(caught_up_to, now).total_seconds()),
-        "last_success": utc_text(tables.last_successes.get(key)),
-        "last_run": _summary(last) if last else None,
-        "lease": {"holder": held[0], "since": utc_text(held[1])} if held else None,
-        "next_due": None,
     }
 
 
-def _summary(row: Any) -> dict[str, Any]:
+def _stream(key: tuple[int, str], tables: Tables, reach: dict[str, Any]) -> dict[str, Any]:
+    last, held = tables.last_runs.get(key), tables.leases.get(key)
     return {
-        "type": "summary",
-        "collection": row["name"],
-        "stream": row["stream"],
-        "run": row["run"],
-        "outcome": row["outcome"],
-        **{name: row[name] for name in COUNTERS},
-        "caught_up_to": utc_text(row["caught_up_to"]),
-        "duration_s": round((row["finished"] - row["started"]).total_seconds(), 3),
-        "problem": runs.problem(row),
+        "stream": key[1],
+        **reach,
+        "last_success": utc_text(tables.last_successes.get(key)),
+        "last_run": runs.summary(last) if last else None,
+        "lease": {"holder": held[0], "since": utc_text(held[1])} if held else None,
+        "next_due": None,
     }

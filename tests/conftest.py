@@ -1,18 +1,21 @@
-"""A real PostgreSQL for every test that asks for one, and an empty database each.
+"""A real PostgreSQL for every test that asks for one, and an empty database each; and a real Redis.
 
 BIBSYNC_TEST_DATABASE_URL names a server to use instead of the embedded one; its user must be
-allowed to create databases.
+allowed to create databases. BIBSYNC_TEST_REDIS_URL names a Redis beside those that are started
+here; its database is emptied.
 """
 
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+import redis_server as redis_servers
+from redis_server import RedisServer
 
 from bibsync import store
 from bibsync.store import Pool, schema
@@ -67,6 +70,21 @@ async def pool(database: str) -> AsyncIterator[Pool]:
     """Return a pool of connections to an empty database."""
     async with store.open_pool(database, size=8) as pool:
         yield pool
+
+
+@pytest.fixture(scope="session", params=redis_servers.kinds())
+def redis_of_session(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """Return a Redis, once for each that there is."""
+    with redis_servers.opened(request.param) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server(redis_of_session: RedisServer) -> RedisServer:
+    """Return a Redis that runs and is empty."""
+    redis_of_session.start()
+    redis_of_session.flush()
+    return redis_of_session
 
 
 def at(server: str, database: str) -> str:

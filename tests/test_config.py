@@ -336,6 +336,9 @@ WRONG = [
     ("[database]", 'url = "mysql://x"', "url must be an address that begins with postgresql://"),
     ("[database]", 'upgrade = "allways"', 'upgrade is "allways"; it must be auto or never'),
     ("[redis]", "url = 4", "url must be text in quotes, or a table with one of file, env"),
+    ("[redis]", 'url = "mysql://x"', "url must be an address that begins with redis://"),
+    ("[redis]", 'url = "redis:///0"', "url must name a host, and a port from 1 to 65535"),
+    ("[redis]", 'url = "redis+sentinel://a,b"', "url must name the service that the Sentinels"),
     ("[web]", 'listen = "8470"', 'listen is "8470"; it must be a host and a port'),
     ("[web]", 'listen = "localhost:65536"', "it must be a host and a port"),
     ("[web]", 'listen = "::1:8470"', "it must be a host and a port"),
@@ -814,7 +817,7 @@ def test_what_is_to_be_known_is_warned_of_with_its_place(here):
     second = text.replace('"main"', '"twin"').replace("http:", "https:")
     third = second.replace('"twin"', '"triplet"')
     rest = """[redis]
-url = "redis://localhost"
+url = "redis://10.0.0.1"
 [web]
 listen = "0.0.0.0:8470"
 [notify]
@@ -831,7 +834,10 @@ webhook_url = "http://hooks.example/"
         f'bibsync.toml:13: collections "twin": {everyone}',
         'bibsync.toml:19: collections "triplet": this is the account of collections "twin" again',
         f'bibsync.toml:20: collections "triplet": {everyone}',
-        "bibsync.toml:23: redis: url is accepted, without effect until replicas are supported",
+        (
+            "bibsync.toml:23: redis: url crosses the network unencrypted; "
+            "use rediss, unless that network is private"
+        ),
         (
             "bibsync.toml:25: web: listen is beyond loopback without encryption; "
             "put a proxy with HTTPS before it"
@@ -839,6 +845,24 @@ webhook_url = "http://hooks.example/"
         "bibsync.toml:27: notify: email_to needs smtp_url; none is sent",
         "bibsync.toml:28: notify: webhook_url crosses the network unencrypted",
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        ("redis://redis.example", True),
+        ("redis+sentinel://localhost,redis.example/main", True),
+        ("redis://localhost/2", False),
+        ("redis://127.0.0.3:7000", False),
+        ("rediss://redis.example", False),
+        ("rediss+sentinel://redis.example/main", False),
+        ("unix:///run/redis.sock", False),
+    ],
+)
+def test_a_redis_in_clear_beyond_this_machine_is_warned_of(url, warned):
+    warnings = load(f'[redis]\nurl = "{url}"').warnings
+
+    assert warned == bool([each for each in warnings if "url crosses the network" in each])
 
 
 def test_http_to_this_machine_is_no_matter():

@@ -53,7 +53,9 @@ def test_a_summary_has_the_fields_of_the_contract():
     assert document["outcome"] == "partial"
     assert document["caught_up_to"] == "2026-11-21T20:00:00Z"
     assert document["duration_s"] == 3.2
-    assert {"code", "origin", "transient", "message", "remedy"} == set(document["problem"])
+    assert {"code", "origin", "transient", "message", "remedy", "detail"} == set(
+        document["problem"]
+    )
     assert {
         "type",
         "collection",

@@ -7,6 +7,7 @@ no MARC is passed over.
 from collections.abc import Iterator
 from pathlib import Path
 
+from bibsync.fault import Fault
 from bibsync.marc import encoding, markup, page, sameness
 from bibsync.marc.prolog import NotAPage
 from bibsync.marc.reader import read
@@ -23,7 +24,7 @@ def xml_file(path: Path) -> Iterator[Record | Reject]:
     text, mended = encoding.as_utf8(path.read_bytes())
     view = markup.visible(text)
     if markup.DOCUMENT_TYPE.search(view):
-        raise NotAPage("doctype", f"{path.name} declares a document type, which no page needs")
+        raise NotAPage(Fault.DOCTYPE, f"{path.name} declares a document type, which no page needs")
     position = 0
     for start, end in page.odd_records(view, 0, len(view)):
         if markup.FIELD_TAG.search(view, start, end):

@@ -23,7 +23,7 @@ import pymarc
 from bibsync.marc import reader, sameness
 from bibsync.marc.reader import CODE_LENGTH_WRONG as CODE_WRONG, NotMarc
 from bibsync.marc.repair import ILLEGAL, ILLEGAL_CHARACTERS
-from bibsync.record import RawRecord, Record
+from bibsync.record import RawRecord, Record, plain
 from bibsync.reject import Reason, Reject
 
 LENGTH_WRONG = "record_length"
@@ -105,7 +105,8 @@ def read_chunk(chunk: Chunk, *, position: int = 0) -> Record | Reject:
     except (NotMarc, pymarc.PymarcException, ValueError, LookupError, TypeError) as error:
         told = str(error) or type(error).__name__
         return reader.rejected(raw, Reason.UNREADABLE_RECORD, told)
-    return reader.identified(marc, raw, (*raw.repairs, *misfits, *guessed, *cleaned))
+    repairs = (*raw.repairs, *misfits, *guessed, *cleaned)
+    return reader.identified(plain(marc), raw, repairs)
 
 
 def _next(data: bytes | mmap.mmap, start: int) -> int:

@@ -13,17 +13,25 @@ NAME = rb"[^\s<>/!?='\"&:]+"
 RECORD_TAG = re.compile(rb"<(/?)(?:" + NAME + rb":)?record(?=[\s/>])[^<>]*>?")
 DOCUMENT_TYPE = re.compile(rb"<!(?:DOCTYPE|ENTITY)\b", re.IGNORECASE)
 FIELD_TAG = re.compile(rb"<(?:" + NAME + rb":)?(?:leader|controlfield|datafield)[\s/>]")
+DECLARATION = re.compile(rb"\s*<\?xml\s[^<>?]*\?>")
 
 
-def visible(page: bytes) -> bytes:
-    """Return the page with comments, CDATA and processing instructions blanked.
+def declaration(page: bytes) -> int:
+    """Return where the XML declaration ends, 0 where there is none."""
+    found = DECLARATION.match(page)
+    return found.end() if found else 0
 
-    One that never closes is left as it stands: it is damage, not a comment.
+
+def visible(page: bytes, start: int = 0) -> bytes:
+    """Return the page with comments, CDATA and processing instructions from `start` on blanked.
+
+    One that never closes is left as it stands: it is damage, not a comment. Where there are none
+    the view is the page itself: a copy of a page costs as much as a search.
     """
     kept: list[bytes] = []
     done = 0
     closings = dict(BLANKED)
-    ahead = {second: _pair(page, second, 0) for second in (b"!", b"?")}
+    ahead = {second: _pair(page, second, start) for second in (b"!", b"?")}
     while (at := min(ahead.values())) < len(page):
         opening = next((o for o in closings if page.startswith(o, at)), None)
         found = page.find(closings[opening], at + len(opening)) if opening else -1

@@ -8,6 +8,7 @@ import html
 import re
 from dataclasses import dataclass
 
+from bibsync.fault import Fault
 from bibsync.marc.markup import NAME
 
 START_TAG = re.compile(
@@ -29,11 +30,10 @@ NAMESPACES = frozenset(
 class NotAPage(Exception):
     """The answer isn't a page of MARC records, so it says nothing about what the vendor holds.
 
-    `outcome` is one word for counters: blank, html, error_document, foreign_xml, doctype,
-    cut_short, not_xml, oversize.
+    `outcome` is one word for counters.
     """
 
-    def __init__(self, outcome: str, message: str) -> None:
+    def __init__(self, outcome: Fault, message: str) -> None:
         super().__init__(message)
         self.outcome = outcome
         self.message = message
@@ -90,28 +90,32 @@ def find_root(view: bytes, start: int) -> Root | None:
 def _declared(beginning: bytes) -> NotAPage:
     word = beginning.lower()
     if re.match(rb"<!doctype\s+html\b", word):
-        return NotAPage("html", "the answer is an HTML page")
+        return NotAPage(Fault.HTML, "the answer is an HTML page")
     if word.startswith((b"<!doctype", b"<!entity")):
-        return NotAPage("doctype", "the answer declares a document type, which no page needs")
-    return NotAPage("cut_short", "the answer breaks off before its root element")
+        return NotAPage(Fault.DOCTYPE, "the answer declares a document type, which no page needs")
+    return NotAPage(Fault.CUT_SHORT, "the answer breaks off before its root element")
 
 
 def _broken(view: bytes, at: int) -> NotAPage:
     if view.find(b">", at) < 0 and re.match(rb"<(?:\w|$)", view[at : at + 2]):
-        return NotAPage("cut_short", "the answer breaks off within its root element's start tag")
-    return NotAPage("not_xml", "the answer is neither XML nor HTML")
+        return NotAPage(
+            Fault.CUT_SHORT, "the answer breaks off within its root element's start tag"
+        )
+    return NotAPage(Fault.NOT_XML, "the answer is neither XML nor HTML")
 
 
 def _foreign(view: bytes, at: int, local: bytes) -> NotAPage:
     word = local.lower()
     if word in HTML:
-        return NotAPage("html", "the answer is an HTML page")
+        return NotAPage(Fault.HTML, "the answer is an HTML page")
     if word == b"error":
         said = [_element(view, at, name) for name in (b"Code", b"Message")]
         told = ": ".join(filter(None, said)) or "it says no more"
-        return NotAPage("error_document", f"the vendor answered with an error document: {told}")
+        return NotAPage(Fault.ERROR_DOCUMENT, f"the vendor answered with an error document: {told}")
     shown = local[:40].decode("ascii", "replace")
-    return NotAPage("foreign_xml", f"the answer's root element is {shown}, not a MARC collection")
+    return NotAPage(
+        Fault.FOREIGN_XML, f"the answer's root element is {shown}, not a MARC collection"
+    )
 
 
 def _element(view: bytes, start: int, name: bytes) -> str:

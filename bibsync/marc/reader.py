@@ -8,10 +8,8 @@ becomes a reject. Elements are known by their local names, whatever their prefix
 import functools
 from xml.parsers import expat
 
-import pymarc
-
-from bibsync.marc import repair
-from bibsync.record import RawRecord, Record, from_marc
+from bibsync.marc import repair, usual
+from bibsync.record import Field, Marc, RawRecord, Record, Subfield, from_marc, is_control
 from bibsync.reject import PLAIN, Reason, Reject
 
 RECORD_LIMIT = 2 * 2**20
@@ -48,26 +46,26 @@ def read(raw: RawRecord) -> Record | Reject:
     """
     if len(raw.data) > RECORD_LIMIT:
         return rejected(raw, Reason.OVERSIZE_RECORD, f"{len(raw.data)} bytes")
-    mends: tuple[str, ...] = ()
     try:
-        try:
-            assembly = _parsed(raw.data)
-        except expat.ExpatError:
-            data, mends = repair.mended(raw.data)
-            if not mends:
-                raise
-            assembly = _parsed(data)
-        marc = assembly.finished()
+        marc, mends = _understood(raw.data)
     except (expat.ExpatError, NotMarc) as error:
         return rejected(raw, Reason.UNREADABLE_RECORD, str(error))
-    return identified(marc, raw, (*raw.repairs, *mends, *assembly.oddities))
+    return identified(marc, raw, (*raw.repairs, *mends))
 
 
-def identified(
-    marc: pymarc.Record, raw: RawRecord, repairs: tuple[str, ...] = ()
-) -> Record | Reject:
+def legible(data: bytes) -> bytes | None:
+    """Return a record as MARC-in-JSON whatever its control numbers, None if it can't be read."""
+    if len(data) > RECORD_LIMIT:
+        return None
+    try:
+        return _understood(data)[0].as_json()
+    except (expat.ExpatError, NotMarc):
+        return None
+
+
+def identified(marc: Marc, raw: RawRecord, repairs: tuple[str, ...] = ()) -> Record | Reject:
     """Return the record if it has exactly one control number that isn't blank."""
-    numbers = [f.data.strip() for f in marc.fields if f.tag == "001" and f.data]
+    numbers = [f[1].strip() for f in marc.fields if f[0] == "001"]
     named = [number for number in numbers if number]
     if not named:
         return rejected(raw, Reason.MISSING_CONTROL_NUMBER)
@@ -89,6 +87,22 @@ class NotMarc(Exception):
 @functools.lru_cache(maxsize=256)
 def _local(name: str) -> str:
     return name.rpartition(":")[2]
+
+
+def _understood(data: bytes) -> tuple[Marc, tuple[str, ...]]:
+    """Parse the record, mended where it has to be, and name what was mended or odd."""
+    marc = usual.parsed(data)
+    if marc is not None:
+        return marc, ()
+    mends: tuple[str, ...] = ()
+    try:
+        assembly = _parsed(data)
+    except expat.ExpatError:
+        data, mends = repair.mended(data)
+        if not mends:
+            raise
+        assembly = _parsed(data)
+    return assembly.finished(), (*mends, *assembly.oddities)
 
 
 def _parsed(data: bytes) -> "_Assembly":
@@ -120,7 +134,8 @@ class _Assembly:
         self._text: list[str] = []
         self._name = ""
         self._leader: str | None = None
-        self._fields: list[pymarc.Field] = []
+        self._fields: list[Field] = []
+        self._subfields: list[Subfield] = []
         self._odd: dict[str, None] = {}
 
     @property
@@ -160,7 +175,7 @@ class _Assembly:
         text = "".join(self._text)
         self._text.clear()
         if kind == "subfield":
-            self._fields[-1].subfields.append(pymarc.Subfield(self._name, text))
+            self._subfields.append((self._name, text))
         elif kind == "controlfield":
             self._add_controlfield(text)
         elif kind == "datafield":
@@ -168,7 +183,7 @@ class _Assembly:
         elif kind == "leader":
             self._add_leader(text)
 
-    def finished(self) -> pymarc.Record:
+    def finished(self) -> Marc:
         """Return the record with its leader as received, made 24 characters long."""
         if self._leader is None:
             if not self._fields:
@@ -177,34 +192,27 @@ class _Assembly:
         leader = self._leader or ""
         if self._leader is not None and len(leader) != LEADER_LENGTH:
             self._odd[LEADER_LENGTH_WRONG] = None
-        marc = pymarc.Record(fields=self._fields)
-        marc.leader = pymarc.Leader(leader.ljust(LEADER_LENGTH)[:LEADER_LENGTH])
-        return marc
+        return Marc(leader.ljust(LEADER_LENGTH)[:LEADER_LENGTH], self._fields)
 
     def _begin_datafield(self, attributes: dict[str, str]) -> None:
-        indicators = pymarc.Indicators(attributes.get("ind1", " "), attributes.get("ind2", " "))
-        if (
-            len(indicators.first) != 1
-            or len(indicators.second) != 1
-            or not {"ind1", "ind2"} <= attributes.keys()
-        ):
+        first, second = attributes.get("ind1", " "), attributes.get("ind2", " ")
+        if len(first) != 1 or len(second) != 1 or not {"ind1", "ind2"} <= attributes.keys():
             self._odd[INDICATOR_WRONG] = None
-        self._fields.append(pymarc.Field(self._tag("datafield", attributes), indicators))
+        self._subfields = []
+        self._fields.append((self._tag("datafield", attributes), first, second, self._subfields))
 
     def _end_datafield(self) -> None:
         """Finish the field; one with a control tag becomes a control field, as MARC has it."""
-        field = self._fields[-1]
-        if field.control_field:
-            field.data = " ".join(subfield.value for subfield in field.subfields)
+        tag = self._fields[-1][0]
+        if is_control(tag):
+            self._fields[-1] = tag, " ".join(value for _, value in self._subfields)
             self._odd[CONTROL_TAG_IN_DATAFIELD] = None
 
     def _add_controlfield(self, text: str) -> None:
         """Add the field; one with another tag (Aleph's FMT) keeps its text as it is."""
-        field = pymarc.Field(self._name, data=text)
-        if not field.control_field:
-            field.control_field, field.data = True, text
+        self._fields.append((self._name, text))
+        if not is_control(self._name):
             self._odd[DATA_TAG_IN_CONTROLFIELD] = None
-        self._fields.append(field)
 
     def _add_leader(self, text: str) -> None:
         if self._leader is None:
@@ -216,9 +224,10 @@ class _Assembly:
         tag = attributes.get("tag", "")
         if not tag or not tag.isascii():
             raise NotMarc(f"a {kind} has no tag" if not tag else f"a {kind} has the tag {tag!r}")
-        if len(tag) != TAG_LENGTH:
-            self._odd[TAG_LENGTH_WRONG] = None
-        return tag
+        if len(tag) == TAG_LENGTH:
+            return tag
+        self._odd[TAG_LENGTH_WRONG] = None
+        return tag.lstrip("0").zfill(TAG_LENGTH) if tag.isdigit() else tag
 
     def _code(self, attributes: dict[str, str]) -> str:
         code = attributes.get("code", "")

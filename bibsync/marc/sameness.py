@@ -31,6 +31,7 @@ CONTROL = re.compile(
     rb"(?:\"(00[158])\"|'(00[158])')[^<>]*(?<!/)>"
 )
 Value = tuple[bytes, int, int]
+Pieces = list[bytes | memoryview]
 
 
 def mark(
@@ -48,10 +49,25 @@ def mark(
     """
     data = page[slice(*stretch)]
     seen = data if view is page else view[slice(*stretch)]
-    masked, keys = _usual(data) if seen == data else (data, None)
+    return identified(data, seen, position=position, bindings=bindings, repairs=repairs)
+
+
+def identified(
+    data: bytes,
+    seen: bytes,
+    *,
+    position: int,
+    bindings: bytes = b"",
+    repairs: tuple[str, ...] = (),
+) -> RawRecord:
+    """Make the raw record of these bytes, of which `seen` is what `markup.visible` leaves."""
+    pieces, keys = _usual(data) if seen == data else ([], None)
     if keys is None:
-        masked, keys = _unusual(data, seen)
-    identity = hashlib.sha256(masked).digest()
+        pieces, keys = _unusual(data, seen)
+    masked = hashlib.sha256()
+    for piece in pieces:
+        masked.update(piece)
+    identity = masked.digest()
     return RawRecord(
         data=data,
         raw_hash=hashlib.sha256(_salt(bindings, repairs) + identity).digest(),
@@ -68,31 +84,37 @@ def _salt(bindings: bytes, repairs: tuple[str, ...]) -> bytes:
     return b"\0".join([str(READER_VERSION).encode(), bindings, *map(str.encode, repairs), b""])
 
 
-def _usual(data: bytes) -> tuple[bytes, list[bytes] | None]:
+def _usual(data: bytes) -> tuple[Pieces, list[bytes] | None]:
     """Mask a record whose control fields are spelled as all vendors' programs spell them.
 
-    Returns the masked bytes and the values of 001; None where nothing is spelled so.
+    Returns the masked bytes, in pieces, and the values of 001; None where nothing is spelled so.
     """
     start = data[: data.find(b"record")] + b'controlfield tag="'
-    parts = data.split(start)
-    if len(parts) == 1:
-        return data, None
-    keys = []
-    for place, part in enumerate(parts[1:], 1):
-        tag, stop = part[:5], part.find(b"<", 5)
-        if stop < 0 or tag not in (b'001">', b'005">', b'008">'):
-            continue
-        value = part[5:stop]
-        if tag == b'001">':
-            keys.append(value if part.startswith(b"</", stop) else b"\0")
+    pieces: Pieces = []
+    keys: list[bytes] = []
+    done = 0
+    for found in _spelled(start).finditer(data):
+        tag, value, after = found.groups()
+        if tag == b"001":
+            keys.append(value if after else b"\0")
         else:
-            parts[place] = tag + _mask(tag[:3], value) + part[stop:]
-    return start.join(parts), keys
+            begin, stop = found.span(2)
+            pieces += data[done:begin], _mask(tag, value)
+            done = stop
+    pieces.append(memoryview(data)[done:])
+    return pieces, keys if keys or start in data else None
 
 
-def _unusual(data: bytes, seen: bytes) -> tuple[bytes, list[bytes]]:
+@functools.lru_cache(maxsize=64)
+def _spelled(start: bytes) -> re.Pattern[bytes]:
+    """Return what matches 001, 005 and 008 where they begin so and end before the next one does."""
+    begin = re.escape(start)
+    return re.compile(begin + rb'(00[158])">([^<]*+)(?=<)(?!' + begin + rb")(</)?")
+
+
+def _unusual(data: bytes, seen: bytes) -> tuple[Pieces, list[bytes]]:
     """Mask a record whatever the spelling of its control fields, or with comments in it."""
-    pieces: list[bytes] = []
+    pieces: Pieces = []
     keys: list[bytes] = []
     done = 0
     for tag, start, stop in _values(seen):
@@ -102,7 +124,7 @@ def _unusual(data: bytes, seen: bytes) -> tuple[bytes, list[bytes]]:
         else:
             pieces += data[done:start], _mask(tag, value)
             done = stop
-    return b"".join([*pieces, data[done:]]), keys
+    return [*pieces, data[done:]], keys
 
 
 def _values(seen: bytes) -> Iterator[Value]:

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import SecretStr
 
+from bibsync.replicas import address as of_redis
 from bibsync.settings.values import Reader, Unfit, quote, text, told
 
 _HOST = re.compile(r"[^\W_](?:[\w.-]*\w)?\.?")
@@ -41,6 +42,15 @@ def address(*schemes: str, host: bool = True) -> Reader:
         return SecretStr(written)
 
     return read
+
+
+def redis(written: str) -> SecretStr:
+    """Read the address of a Redis, or of the Sentinels that know it."""
+    try:
+        of_redis.read(written)
+    except ValueError as unfit:
+        raise Unfit(str(unfit)) from None
+    return SecretStr(written)
 
 
 def base_url(written: object) -> str:
@@ -98,6 +108,12 @@ def in_clear(url: str) -> bool:
     """Tell whether what is sent to `url` crosses a network unencrypted."""
     parts = _split(url)
     return parts is not None and parts.scheme == "http" and not is_loopback(parts.hostname or "")
+
+
+def redis_in_clear(url: str) -> bool:
+    """Tell whether what is sent to a Redis that `redis` has read crosses a network unencrypted."""
+    at = of_redis.read(url)
+    return not at.tls and not all(is_loopback(host) for host, _ in at.servers)
 
 
 def without_password(url: str) -> bool:

@@ -37,13 +37,7 @@ SECTIONS: Mapping[str, Table] = {
     ),
     "redis": Table(
         shapes.Redis,
-        {
-            "url": Setting(
-                addresses.address("redis", "rediss", "unix", host=False),
-                secret=True,
-                harmless=addresses.without_password,
-            )
-        },
+        {"url": Setting(addresses.redis, secret=True, harmless=addresses.without_password)},
     ),
     "daemon": Table(
         shapes.Daemon,

@@ -52,10 +52,12 @@ async def serve(vendor: Vendor, *, host: str = "127.0.0.1", port: int = 0) -> As
 
 async def _vendor(request: web.Request) -> web.StreamResponse:
     vendor = request.app[VENDOR]
-    answer = vendor.answer(Request(request.method, request.raw_path, request.headers))
-    if vendor.latency_s:
-        await asyncio.sleep(vendor.latency_s)
-    return await wire.send(request, answer, vendor)
+    asked = Request(request.method, request.raw_path, request.headers)
+    with vendor.flights.of(asked):
+        answer = vendor.answer(asked)
+        if vendor.latency_s:
+            await asyncio.sleep(vendor.latency_s)
+        return await wire.send(request, answer, vendor)
 
 
 async def _truth(request: web.Request) -> web.Response:

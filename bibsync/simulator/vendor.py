@@ -16,6 +16,7 @@ from bibsync.simulator import answers, circulation, items, page, signature, trut
 from bibsync.simulator.answers import Answer, Circumstances
 from bibsync.simulator.chance import Chance
 from bibsync.simulator.faults import KINDS, Faults
+from bibsync.simulator.flights import Flights
 from bibsync.simulator.library import Library
 from bibsync.simulator.log import Log, entry
 from bibsync.simulator.request import Request, Stretch, Unanswerable
@@ -70,6 +71,7 @@ class Vendor:
         self.redirect_to = redirect_to
         self.end_inclusive = end_inclusive
         self.log = Log()
+        self.flights = Flights()
         self._scripts: defaultdict[str, deque[tuple[str, Scripted]]] = defaultdict(deque)
         self._asked: Counter[tuple[str, str]] = Counter()
 

@@ -21,10 +21,12 @@ from urllib.parse import quote
 
 from yarl import URL
 
-from bibsync import marc
+from bibsync import fault, marc
 from bibsync.collection import Collection
 from bibsync.errors import SourceBusy, SourceMisled
-from bibsync.source import Page
+from bibsync.fault import Fault
+from bibsync.item import Items
+from bibsync.source import Page, Permit, always
 from bibsync.sources import bibliotheca_items as items, http
 from bibsync.sources.clock import http_date
 from bibsync.window import Window
@@ -39,10 +41,6 @@ CLOCK_TOLERANCE_S: Final = 240.0
 NOT_FOUND_AT_MOST: Final = 5
 """So many 404 on pages of a library that never answered otherwise: it isn't there."""
 
-WEB_PAGE_REMEDY: Final = (
-    "See whether a proxy answers in the vendor's place, or the vendor is under maintenance; "
-    "nothing is lost, run again later."
-)
 SIGNATURE: Final = r"[\w+/%-]{43,}(?:=|%3D)"
 """How a signature looks, also where it was quoted for a URL."""
 
@@ -63,13 +61,15 @@ class Bibliotheca:
     """One library's account at cloudLibrary."""
 
     page_size = PAGE_SIZE
+    lookup_size = LOOKUP_SIZE
 
-    def __init__(self, collection: Collection, hosts: http.Hosts) -> None:
+    def __init__(self, collection: Collection, hosts: http.Hosts, permit: Permit = always) -> None:
         base = http.address(collection.base_url)
         self._host = hosts.at(base)
         self.host = self._host.name
         self._host.budget.join(self, collection.sync.requests_per_second)
         self._collection = collection
+        self._permit = permit
         self._origin = str(base.origin())
         self._library = (
             f"{base.raw_path.rstrip('/')}/cirrus/library/{quote(collection.library_id, safe='')}"
@@ -109,11 +109,10 @@ class Bibliotheca:
             failure = SourceBusy(
                 f"{VENDOR} sent no page of records: {self._public(reason.message)}.",
                 outcome=reason.outcome,
-                remedy=WEB_PAGE_REMEDY if reason.outcome == "html" else None,
             )
         raise failure
 
-    async def items(self, control_numbers: Sequence[str]) -> items.Items:
+    async def items(self, control_numbers: Sequence[str]) -> Items:
         """Look up at most LOOKUP_SIZE titles; the answer accounts for each of them.
 
         Raises:
@@ -128,7 +127,7 @@ class Bibliotheca:
         http.demand_ok(answer)
         self._known = True
         if not answer.body.strip(_BLANKS):
-            raise SourceBusy(f"{VENDOR} sent an empty answer to a look-up.", outcome="blank")
+            raise SourceBusy(f"{VENDOR} sent an empty answer to a look-up.", outcome=Fault.BLANK)
         return items.read(answer.body, control_numbers, vendor=VENDOR)
 
     async def _ask(self, path: str) -> http.Answer:
@@ -138,11 +137,12 @@ class Bibliotheca:
             sign=lambda at: self._signed(target, at),
             within=self._collection.sync.timeout,
             vendor=VENDOR,
+            permit=self._permit,
         )
         if _ERROR.match(answer.body):
             raise SourceBusy(
                 f"{VENDOR} answered with an error: {self._public(_told(answer.body))}",
-                outcome="error_document",
+                outcome=Fault.ERROR_DOCUMENT,
                 retry_after=answer.retry_after,
             )
         if answer.status == HTTPStatus.UNAUTHORIZED:
@@ -207,12 +207,11 @@ def _demand_bare_refusal(answer: http.Answer) -> None:
     if answer.body.strip(_BLANKS):
         raise SourceBusy(
             f"{VENDOR} answered {answer.status_text}, but not as it does to wrong credentials.",
-            outcome="http_401",
+            outcome=fault.of_status(answer.status),
         )
     if abs(answer.clock_error_s) > CLOCK_TOLERANCE_S:
         raise SourceBusy(
             f"{VENDOR} refused a request signed by a clock that is "
             f"{abs(answer.clock_error_s):.0f} s off its own; the next one is corrected.",
-            outcome="clock",
-            remedy="Set this machine's clock.",
+            outcome=Fault.CLOCK,
         )

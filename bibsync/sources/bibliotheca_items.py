@@ -7,11 +7,12 @@ out is no longer in the collection; nothing else says so.
 import html
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 from xml.parsers import expat
 
 from bibsync.errors import SourceBusy
+from bibsync.fault import Fault
+from bibsync.item import Author, Item, Items
 
 _LIST: Final = re.compile(r"(?:ArrayOf\w*Items?|Items?)", re.IGNORECASE)
 _ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|\w{2,31});")
@@ -19,48 +20,14 @@ _AMPERSAND: Final = re.compile(r"&(?:#?\w{1,31};)?")
 _XML_ENTITY: Final = re.compile(r"&(?:amp|lt|gt|quot|apos);")
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _WHOLE: Final = True
+_NAMED: Final = frozenset({
+    "ItemId", "Title", "SubTitle", "Authors", "Genre", "Publisher", "PubDate", "PubYear", "ISBN13",
+    "ISBN", "Language", "BookFormat", "Description", "CoverLinkURL",
+})  # fmt: skip
+"""Elements that an Item has a name for."""
+_COPIES: Final = re.compile(r".*Copies|OnHoldCount|Is\w*Available\w*|Checkouts|Holds|Reserves")
+"""Elements that tell of circulation."""
 _ROLE: Final = re.compile(r"^(?P<name>.*?)\s*\((?P<role>[^()]*)\)\s*$")
-
-
-@dataclass(frozen=True, slots=True)
-class Author:
-    """One who had a hand in a title; `role` is the vendor's word, empty where it has none."""
-
-    name: str
-    role: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """What the vendor tells of a title; empty text, and None for counts, where it doesn't.
-
-    `fields` holds every simple element of the item by name, as sent, for what isn't named here.
-    """
-
-    control_number: str
-    title: str
-    subtitle: str
-    authors: tuple[Author, ...]
-    genres: tuple[str, ...]
-    publisher: str
-    published: str
-    isbn: str
-    language: str
-    format: str
-    description: str
-    cover_url: str
-    copies: int | None
-    available: int | None
-    holds: int | None
-    fields: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Items:
-    """A look-up's answer: every title asked for is in exactly one of the two."""
-
-    described: Mapping[str, Item]
-    absent: tuple[str, ...]
 
 
 def read(body: bytes, asked: Sequence[str], *, vendor: str) -> Items:
@@ -76,7 +43,7 @@ def read(body: bytes, asked: Sequence[str], *, vendor: str) -> Items:
         listed.root = ""
     found = {item.control_number: item for item in map(_item, listed.elements)}
     if not _LIST.fullmatch(listed.root) or "" in found:
-        raise SourceBusy(f"{vendor} sent no list of items to a look-up.", outcome="not_items")
+        raise SourceBusy(f"{vendor} sent no list of items to a look-up.", outcome=Fault.NOT_ITEMS)
     described = {number: found[number.strip()] for number in asked if number.strip() in found}
     return Items(described, tuple(number for number in asked if number not in described))
 
@@ -156,7 +123,11 @@ def _item(fields: Mapping[str, str]) -> Item:
         copies=_count(fields.get("TotalCopies")),
         available=_count(fields.get("AvailableCopies")),
         holds=_count(fields.get("OnHoldCount")),
-        fields=fields,
+        other={
+            name: value
+            for name, value in fields.items()
+            if value and name not in _NAMED and not _COPIES.fullmatch(name)
+        },
     )
 
 

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import AsyncIterator, Iterator
 
 from bibsync.errors import SourceBusy
+from bibsync.fault import Fault
 
 MOST_BYTES = 16 * 1024 * 1024
 """No body is larger, decoded; a page of 50 records is about 0.4 MB."""
@@ -33,7 +34,8 @@ async def read(pieces: AsyncIterator[bytes], *, encoding: str, vendor: str) -> b
     if encoding in ("gzip", "x-gzip"):
         return await _gunzipped(pieces, vendor)
     raise SourceBusy(
-        f"{vendor} sent an answer in an encoding that was not asked for.", outcome="bad_encoding"
+        f"{vendor} sent an answer in an encoding that was not asked for.",
+        outcome=Fault.BAD_ENCODING,
     )
 
 
@@ -56,10 +58,10 @@ async def _gunzipped(pieces: AsyncIterator[bytes], vendor: str) -> bytes:
                 _check(len(body), received, vendor)
     except zlib.error:
         raise SourceBusy(
-            f"{vendor} sent an answer that can't be unpacked.", outcome="bad_gzip"
+            f"{vendor} sent an answer that can't be unpacked.", outcome=Fault.BAD_GZIP
         ) from None
     if received and not stream.ended:
-        raise SourceBusy(f"{vendor} sent an answer that was cut short.", outcome="cut_gzip")
+        raise SourceBusy(f"{vendor} sent an answer that was cut short.", outcome=Fault.CUT_GZIP)
     return bytes(body)
 
 
@@ -68,7 +70,7 @@ def _check(decoded: int, received: int, vendor: str) -> None:
         raise _oversize(vendor)
     if decoded > RATIO_FROM and decoded > received * MOST_RATIO:
         raise SourceBusy(
-            f"{vendor} sent an answer that inflates beyond all measure.", outcome="oversize"
+            f"{vendor} sent an answer that inflates beyond all measure.", outcome=Fault.OVERSIZE
         )
 
 
@@ -93,5 +95,5 @@ class _Gunzip:
 def _oversize(vendor: str) -> SourceBusy:
     return SourceBusy(
         f"{vendor} sent an answer of more than {MOST_BYTES // 1024 // 1024} MiB.",
-        outcome="oversize",
+        outcome=Fault.OVERSIZE,
     )

@@ -20,10 +20,12 @@ from typing import Final, Self
 import aiohttp
 from yarl import URL
 
-from bibsync import __version__
+from bibsync import __version__, fault
 from bibsync.errors import SourceBusy, SourceError, SourceMisled, SourceRefused, SourceTimedOut
+from bibsync.fault import Fault
+from bibsync.source import Permit, always
 from bibsync.sources import body, clock
-from bibsync.sources.budget import Budget
+from bibsync.sources.budget import Budget, SharedTurns
 
 AT_ONCE: Final = 16
 """Requests in flight to one host; more wait for a place before their time-out begins."""
@@ -39,23 +41,21 @@ HEADERS: Final = {
 PAUSES_HOST: Final = frozenset({429, 503})
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
-FAULTS: Final[tuple[tuple[type[Exception], str, str], ...]] = (
-    (aiohttp.ConnectionTimeoutError, "connect", "{vendor} at {host} can't be reached in time."),
-    (aiohttp.ClientConnectorDNSError, "dns", "The name {host} can't be found (DNS)."),
-    (aiohttp.ClientConnectorCertificateError, "tls", "The certificate of {host} isn't valid."),
-    (aiohttp.ClientSSLError, "tls", "No secure connection to {host} could be made."),
-    (aiohttp.ClientConnectorError, "connect", "{vendor} at {host} can't be reached."),
-    (aiohttp.ClientPayloadError, "cut_short", "{vendor} sent an answer that was cut short."),
-    (aiohttp.ClientResponseError, "bad_http", "{vendor} sent an answer that isn't proper HTTP."),
-    (TimeoutError, "timeout", "{vendor} gave no whole answer within {limit:g} seconds."),
+FAULTS: Final[tuple[tuple[type[Exception], Fault, str], ...]] = (
+    (aiohttp.ConnectionTimeoutError, Fault.CONNECT, "{vendor} at {host} can't be reached in time."),
+    (aiohttp.ClientConnectorDNSError, Fault.DNS, "The name {host} can't be found (DNS)."),
+    (aiohttp.ClientConnectorCertificateError, Fault.TLS, "The certificate of {host} isn't valid."),
+    (aiohttp.ClientSSLError, Fault.TLS, "No secure connection to {host} could be made."),
+    (aiohttp.ClientConnectorError, Fault.CONNECT, "{vendor} at {host} can't be reached."),
+    (aiohttp.ClientPayloadError, Fault.CUT_SHORT, "{vendor} sent an answer that was cut short."),
+    (
+        aiohttp.ClientResponseError,
+        Fault.BAD_HTTP,
+        "{vendor} sent an answer that isn't proper HTTP.",
+    ),
+    (TimeoutError, Fault.TIMEOUT, "{vendor} gave no whole answer within {limit:g} seconds."),
 )
 """What can go wrong on the way: the first kind that fits, its outcome, its sentence."""
-
-UNREACHED: Final = frozenset({"connect", "dns", "tls"})
-UNREACHED_REMEDY: Final = (
-    "Check this machine's network, and base_url of this collection if it never worked; then run "
-    "again, it goes on where it was."
-)
 
 Sign = Callable[[datetime], Mapping[str, str]]
 """Makes the headers that authorise a request sent at this moment of the vendor's clock."""
@@ -97,11 +97,14 @@ class Answer:
 class Hosts:
     """The vendors' hosts, once per process: `async with Hosts() as hosts`.
 
-    `now` is our clock; it returns an aware datetime.
+    `now` is our clock; it returns an aware datetime. `shared`: where replicas share their turns.
     """
 
-    def __init__(self, *, now: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self, *, now: Callable[[], datetime] | None = None, shared: SharedTurns | None = None
+    ) -> None:
         self._now = now or _now
+        self._shared = shared
         self._hosts: dict[str, Host] = {}
 
     async def __aenter__(self) -> Self:
@@ -126,7 +129,8 @@ class Hosts:
         """Return the host of `base`, the same one for all that share it."""
         name = base.host_port_subcomponent or ""
         if name not in self._hosts:
-            self._hosts[name] = Host(name, self._session, self._now)
+            budget = Budget(name, shared=self._shared)
+            self._hosts[name] = Host(name, self._session, self._now, budget)
         return self._hosts[name]
 
 
@@ -137,11 +141,15 @@ class Host:
     """
 
     def __init__(
-        self, name: str, session: aiohttp.ClientSession, now: Callable[[], datetime]
+        self,
+        name: str,
+        session: aiohttp.ClientSession,
+        now: Callable[[], datetime],
+        budget: Budget,
     ) -> None:
         self.name = name
         self.skew: float | None = None
-        self.budget = Budget()
+        self.budget = budget
         self._session = session
         self._now = now
         self._places = asyncio.Semaphore(AT_ONCE)
@@ -150,8 +158,10 @@ class Host:
         """Return the present moment of the host's clock, as far as it is known."""
         return self._now() + timedelta(seconds=self.skew or 0.0)
 
-    async def get(self, url: URL, *, sign: Sign, within: timedelta, vendor: str) -> Answer:
-        """Ask once, in turn; `within` is for the whole exchange, waiting for the turn left out.
+    async def get(
+        self, url: URL, *, sign: Sign, within: timedelta, vendor: str, permit: Permit = always
+    ) -> Answer:
+        """Ask once, in turn and permitted; `within` is for the exchange, those waits left out.
 
         Raises:
             SourceBusy: there was no complete answer, or the host's pause isn't over.
@@ -159,6 +169,7 @@ class Host:
         limit = within.total_seconds()
         async with self._places:
             await self.budget.turn(vendor)
+            await permit()
             try:
                 async with asyncio.timeout(limit):
                     return await self._exchange(url, sign, limit, vendor)
@@ -177,7 +188,7 @@ class Host:
             clock_error_s = self._learn(response.headers.get("Date"), signed_at)
             pause = clock.pause(response.headers.get("Retry-After"), now=self.time())
             if pause is not None and response.status in PAUSES_HOST:
-                self.budget.postpone(pause)
+                await self.budget.postpone(pause)
             encoding = response.headers.get("Content-Encoding", "").strip().lower()
             pieces = response.content.iter_any()
             return Answer(
@@ -237,7 +248,7 @@ def demand_ok(answer: Answer) -> None:
     pause = f" and asks for {answer.retry_after:.0f} s of rest" if answer.retry_after else ""
     raise SourceBusy(
         f"{answer.vendor} answered {answer.status_text}{pause}.",
-        outcome=f"http_{answer.status}",
+        outcome=fault.of_status(answer.status),
         retry_after=answer.retry_after,
     )
 
@@ -247,14 +258,13 @@ def _without_request(
 ) -> SourceError:
     """Say what went wrong; nothing of the request that `error` may hold is taken over."""
     outcome, sentence = next(
-        (fault[1:] for fault in FAULTS if isinstance(error, fault[0])),
-        ("reset", "{vendor} broke the connection off."),
+        (each[1:] for each in FAULTS if isinstance(error, each[0])),
+        (Fault.RESET, "{vendor} broke the connection off."),
     )
     message = sentence.format(vendor=vendor, host=host, limit=limit)
-    if outcome == "timeout":
+    if outcome is Fault.TIMEOUT:
         return SourceTimedOut(message)
-    remedy = UNREACHED_REMEDY if outcome in UNREACHED else None
-    return SourceBusy(message, outcome=outcome, remedy=remedy)
+    return SourceBusy(message, outcome=outcome)
 
 
 def _host_of(location: str | None, host: str) -> str | None:

@@ -6,8 +6,9 @@ Whatever asyncpg raises when a server is away is one of DISCONNECTED.
 """
 
 import asyncio
+import hashlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -23,6 +24,16 @@ Pool = Any
 ACQUIRE_S = 10.0
 """The longest wait for a free connection; asyncpg by itself would wait for ever."""
 COMMAND_S = 60.0
+IDLE_S, INTERVAL_S, PROBES = 30, 10, 3
+"""A connection over a network is probed after this silence, this often, this many times, from both
+ends: else a peer that vanished would keep the other's connection, locks included, for hours."""
+ON_SERVER = {
+    "tcp_keepalives_idle": str(IDLE_S),
+    "tcp_keepalives_interval": str(INTERVAL_S),
+    "tcp_keepalives_count": str(PROBES),
+}
+ON_CLIENT = (("TCP_KEEPIDLE", IDLE_S), ("TCP_KEEPINTVL", INTERVAL_S), ("TCP_KEEPCNT", PROBES))
+IDENTITY = "select current_database() || ' ' || min(applied_at)::text from schema_migrations"
 OLDEST = 14
 """The first major version with multiranges, which coverage is kept in."""
 
@@ -49,6 +60,8 @@ LOST = (*(kind for kind in DISCONNECTED if kind is not OSError), ConnectionError
 """DISCONNECTED where other files and sockets are used beside: not every OSError is PostgreSQL's."""
 FORBIDDEN = asyncpg.InsufficientPrivilegeError
 """What PostgreSQL says to a user who may not make or write bibsync's tables."""
+GONE = asyncpg.ForeignKeyViolationError
+"""What PostgreSQL says where the collection itself was forgotten meanwhile."""
 
 REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (socket.gaierror, "its host's name can't be found"),
@@ -114,17 +127,11 @@ async def open_pool(url: str, *, size: int = 4) -> AsyncIterator[Pool]:
     Raises:
         StoreUnavailable: no connection could be made, or the server is too old.
     """
-    url, cached = _without_cache_size(url)
     try:
-        pool = await asyncpg.create_pool(
-            url,
-            min_size=1,
-            max_size=size,
-            timeout=ACQUIRE_S,
-            command_timeout=COMMAND_S,
-            statement_cache_size=cached,
-            server_settings={"application_name": "bibsync", "timezone": "UTC"},
-        )
+        try:
+            pool = await _pool(url, size, ON_SERVER)
+        except asyncpg.ProtocolViolationError:  # a pooler that keeps its own connections alive
+            pool = await _pool(url, size, {})
     except UNREACHABLE as error:
         raise unavailable(error) from None
     try:
@@ -142,6 +149,37 @@ async def acquire(pool: Pool) -> AsyncIterator[Connection]:
     """Borrow a connection for at most one block, waiting no longer than ACQUIRE_S for it."""
     async with pool.acquire(timeout=ACQUIRE_S) as conn:
         yield conn
+
+
+async def identity(conn: Connection) -> str:
+    """Return a word for this database, the same for all who use it, in a migrated database."""
+    told = await conn.fetchval(IDENTITY)
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+async def _pool(url: str, size: int, settings: Mapping[str, str]) -> Pool:
+    url, cached = _without_cache_size(url)
+    return await asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=size,
+        timeout=ACQUIRE_S,
+        command_timeout=COMMAND_S,
+        statement_cache_size=cached,
+        server_settings={"application_name": "bibsync", "timezone": "UTC", **settings},
+        init=_keep_alive,
+    )
+
+
+async def _keep_alive(conn: Connection) -> None:
+    """Have the kernel probe a connection over a network; asyncpg has no setting for that."""
+    wire = conn._transport.get_extra_info("socket")  # noqa: SLF001 - the only way to it
+    if wire is None or wire.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, setting in ON_CLIENT:
+        if option := getattr(socket, name, None):
+            wire.setsockopt(socket.IPPROTO_TCP, option, setting)
 
 
 async def _refuse_old(pool: Pool) -> None:

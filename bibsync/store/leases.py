@@ -1,4 +1,4 @@
-"""Table leases: who may run, where no Redis is configured. Told by the server's clock alone.
+"""Table leases: who may run; it confirms the leases in Redis too. Told by the server's clock alone.
 
 A row is never deleted, only expired. A lease is known by its holder, a word made anew for each
 acquisition, so that a late renewal or release of an old holder touches nothing.

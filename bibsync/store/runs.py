@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from bibsync.errors import Problem
-from bibsync.run import Outcome, Tally
+from bibsync.run import Outcome, Tally, utc_text
 from bibsync.store import Connection
 
 START = """
@@ -21,19 +21,49 @@ END = """
 update runs
 set finished = $3, outcome = $4, windows = $5, blank = $6, pages = $7, requests = $8, retries = $9,
     received = $10, new = $11, changed = $12, unchanged = $13, rejected = $14, new_rejects = $15,
-    doubles = $16, shifts = $17, caught_up_to = $18, problem = $19
+    doubles = $16, shifts = $17, caught_up_to = $18, problem = $19,
+    unanswered = $20
 where collection = $1 and run = $2
 """
 LATEST = """
 select distinct on (collection, stream) r.*, c.name
 from runs r join collections c using (collection)
-where r.finished is not null
+where r.finished is not null and (r.requests > 0 or r.received = 0)
 order by collection, stream, started desc
 """
 LATEST_SUCCESS = """
 select collection, stream, max(finished) as finished
-from runs where outcome = 'succeeded' group by collection, stream
+from runs where outcome = 'succeeded' and (requests > 0 or received = 0)
+group by collection, stream
 """
+SUCCESSES = """
+select collection, min(finished) as first, max(finished) as last
+from runs
+where outcome = 'succeeded' and stream = 'purchases' and (requests > 0 or received = 0)
+group by collection
+"""
+LISTED = """
+select r.*, c.name
+from runs r join collections c using (collection)
+where ($1::int is null or r.collection = $1) and ($2::text is null or r.stream = $2)
+  and ($3::text is null or coalesce(r.outcome, 'running') = $3)
+  and ($4::timestamptz is null or r.started >= $4)
+order by r.started desc, r.run desc
+limit $5
+"""
+ONE = """
+select r.*, c.name,
+       (select count(*) from record_versions v
+        where v.collection = r.collection and v.replaced_by = r.run) as records_changed
+from runs r join collections c using (collection)
+where r.run = $1
+"""
+COUNTERS = (
+    "windows", "blank", "pages", "requests", "retries", "received", "new", "changed",
+    "unchanged", "rejected", "new_rejects", "doubles", "shifts", "unanswered",
+)  # fmt: skip
+RUNNING = "running"
+"""What the list calls runs that have no outcome yet."""
 
 
 async def start(
@@ -84,11 +114,16 @@ async def end(
         tally.shifts,
         caught_up_to,
         orjson.dumps(problem.as_json()).decode() if problem else None,
+        tally.unanswered,
     )
 
 
 async def latest(conn: Connection) -> dict[tuple[int, str], Any]:
-    """Return the last finished run of each collection and stream."""
+    """Return the last finished run of each collection and stream.
+
+    One that read rejects again, received records without a request, tells nothing of the vendor
+    and is passed over.
+    """
     return {(row["collection"], row["stream"]): row for row in await conn.fetch(LATEST)}
 
 
@@ -96,6 +131,58 @@ async def latest_success(conn: Connection) -> dict[tuple[int, str], datetime]:
     """Return when each collection and stream last succeeded."""
     rows = await conn.fetch(LATEST_SUCCESS)
     return {(row["collection"], row["stream"]): row["finished"] for row in rows}
+
+
+async def successes(conn: Connection) -> dict[int, tuple[datetime, datetime]]:
+    """Return when the purchases of each collection were first and last synced with success."""
+    rows = await conn.fetch(SUCCESSES)
+    return {row["collection"]: (row["first"], row["last"]) for row in rows}
+
+
+async def listed(
+    conn: Connection,
+    *,
+    collection: int | None = None,
+    stream: str | None = None,
+    outcome: str | None = None,
+    since: datetime | None = None,
+    limit: int = 50,
+) -> list[Any]:
+    """Return runs, newest first; None matches everything, `RUNNING` those that haven't ended."""
+    rows: list[Any] = await conn.fetch(LISTED, collection, stream, outcome, since, limit)
+    return rows
+
+
+async def one(conn: Connection, number: int) -> Any | None:
+    """Return a run and how many records it changed, None where there is none."""
+    return await conn.fetchrow(ONE, number)
+
+
+def summary(row: Any) -> dict[str, Any]:
+    """Return a run's row as contract section 5 has a summary; one under way has no outcome yet."""
+    finished, started = row["finished"], row["started"]
+    return {
+        "type": "summary",
+        "collection": row["name"],
+        "stream": row["stream"],
+        "run": row["run"],
+        "outcome": row["outcome"],
+        **{name: row[name] for name in COUNTERS},
+        "caught_up_to": utc_text(row["caught_up_to"]),
+        "duration_s": round((finished - started).total_seconds(), 3) if finished else None,
+        "problem": problem(row),
+    }
+
+
+def document(row: Any) -> dict[str, Any]:
+    """Return what `runs list --json` says of a run: its summary, who began it, and when."""
+    return summary(row) | {
+        "id": row["run"],
+        "trigger": row["trigger"],
+        "replica": row["replica"],
+        "started": utc_text(row["started"]),
+        "finished": utc_text(row["finished"]),
+    }
 
 
 def problem(row: Any) -> dict[str, Any] | None:

@@ -18,10 +18,12 @@ from bibsync import store
 from bibsync.collection import Collection, Sync
 from bibsync.harvest import Means, harvest
 from bibsync.lease import PostgresLeases
-from bibsync.run import Order, Outcome, Summary, Tally
+from bibsync.run import METADATA, Order, Outcome, Summary, Tally
 from bibsync.simulator import Faults, Library, Vendor, serve
-from bibsync.sources import Hosts, open_source
-from bibsync.store import Pool, collections, records
+from bibsync.simulator.answers import INSTEAD
+from bibsync.sources import open_source
+from bibsync.sources.http import Hosts
+from bibsync.store import Pool, collections, records, titles
 from bibsync.window import DAY
 
 START = date(2024, 1, 1)
@@ -58,6 +60,31 @@ class Site:
     async def stored(self) -> dict[str, str]:
         """Return the fingerprint of every stored record."""
         return await records.fingerprints(self.pool, self.number)
+
+    async def look_up_until_told(self) -> None:
+        """Run the look-ups until each due title was answered for."""
+        for _ in range(RUNS_AT_MOST):
+            if (await self.harvest(Order(stream=METADATA))).outcome is Outcome.SUCCEEDED:
+                return
+        pytest.fail(f"titles without an answer after {RUNS_AT_MOST} runs")
+
+    async def described(self) -> dict[str, str]:
+        """Return the title that each description tells."""
+        found = (
+            "select control_number, description->>'title' as title from titles "
+            "where collection = $1 and description is not null"
+        )
+        rows = await self.pool.fetch(found, self.number)
+        return {row["control_number"]: row["title"] for row in rows}
+
+    async def listed(self) -> dict[str, str]:
+        """Return the titles that wait for a look-up, with the reason."""
+        found = (
+            "select control_number, problem from titles "
+            "where collection = $1 and due_at is not null"
+        )
+        rows = await self.pool.fetch(found, self.number)
+        return {row["control_number"]: row["problem"] for row in rows}
 
     async def rejects(self) -> Counter[str]:
         """Return how many titles are rejects, by reason.
@@ -118,7 +145,7 @@ async def opened(
         means = Means(
             pool=pool,
             leases=PostgresLeases(pool),
-            source=lambda each: open_source(each, hosts),
+            source=lambda each, permit: open_source(each, hosts, permit),
             now=now,
             random=Random(seed),
             blank_waits_s=(0.0, 0.0),
@@ -195,3 +222,35 @@ async def test_wrong_credentials_take_one_request(pool: Pool):
 
         assert (summary.outcome, summary.problem.code) == ("failed", "credentials_refused")
         assert site.vendor.log.asked("abcde") == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_every_title_is_described_or_listed_whatever_the_vendor_answers(
+    pool: Pool, seed: int
+):
+    """Blank, cut, foreign and error answers say nothing of a title; a list that omits it does."""
+    moving = library(300, seed=seed, removed=0.1)
+    async with opened(pool, moving, seed=seed) as site:
+        await site.harvest()
+        site.clock[0] += 60 * DAY
+        site.vendor.faults = Faults.parse("all")
+        await site.look_up_until_told()
+
+        gone = site.withdrawn() & set(await site.stored())
+        assert gone
+        assert set(await site.stored()) - gone == set(await site.described())
+        assert dict.fromkeys(gone, titles.ABSENT) == await site.listed()
+        assert site.vendor.log.faults["abcde"].total() > 3
+
+
+@pytest.mark.parametrize("kind", sorted(INSTEAD))
+async def test_each_fault_of_a_look_up_costs_no_title_its_description(pool: Pool, kind: str):
+    async with opened(pool, library(60), reread=()) as site:
+        await site.harvest()
+        site.vendor.next_answers("abcde", [kind, "ok", kind], resource="items")
+
+        await site.look_up_until_told()
+
+        assert site.vendor.log.fired(kind) > 0
+        assert set(await site.stored()) == set(await site.described())
+        assert {} == await site.listed()

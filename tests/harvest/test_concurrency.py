@@ -15,7 +15,7 @@ from bibsync.collection import Collection
 from bibsync.errors import SourceRefused
 from bibsync.harvest import Means, harvest_each
 from bibsync.lease import Key, PostgresLeases
-from bibsync.run import Order, Outcome, Summary, Tally
+from bibsync.run import PURCHASES, Order, Outcome, Summary, Tally
 from bibsync.source import Page
 from bibsync.store import Pool, collections
 from bibsync.store.leases import Held, Holder
@@ -53,14 +53,16 @@ class Process:
         self._means = Means(
             pool=pool,
             leases=self.leases,
-            source=lambda each: vendors[each.name],
+            source=lambda each, _: vendors[each.name],
             now=lambda: NOW,
             blank_waits_s=(0.0, 0.0),
         )
 
     async def run_all(self, *, at_once: int) -> list[Summary]:
-        tallies = {number: Tally() for number in self._due}
-        return await harvest_each(self._due, Order(), self._means, at_once=at_once, tallies=tallies)
+        tallies = {(number, PURCHASES): Tally() for number in self._due}
+        return await harvest_each(
+            self._due, [Order()], self._means, at_once=at_once, tallies=tallies
+        )
 
 
 @pytest.fixture

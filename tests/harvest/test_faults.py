@@ -137,7 +137,7 @@ async def test_credentials_refused_in_the_middle_stop_every_window_of_the_run(wo
 
 
 async def test_a_source_that_cannot_be_made_is_the_collections_problem_alone(world: World):
-    def unknown(_collection: object) -> object:
+    def unknown(*_: object) -> object:
         raise SourceMisled("There is no such kind of source.")
 
     await world.enrol()

@@ -87,7 +87,7 @@ async def test_what_is_unchanged_is_written_nowhere(world: World):
 async def test_memory_does_not_grow_with_the_collection(world: World):
     """A window is a day here, of 288 titles; a single peak may be an accident, seven are none."""
     vendor = EvenVendor()
-    world.source = lambda _: vendor
+    world.source = lambda *_: vendor
     world.configure(start_date=NOW - 20_000 * STEP, max_window=DAY, windows_at_once=1)
     gc.collect()
     gc.freeze()

@@ -156,3 +156,14 @@ async def test_a_cancelled_reimport_keeps_its_lane(world: World):
     world.vendor.before = {}
     assert (await world.harvest()).outcome == "succeeded"
     assert len(await world.lanes()) == 1
+
+
+async def test_a_run_of_a_collection_that_was_forgotten_meanwhile_is_deposed(world: World):
+    """It was enrolled, and waited for its turn or for the lease."""
+    await world.enrol()
+    await world.execute("delete from collections where collection = $1")
+
+    summary = await world.harvest()
+
+    assert (summary.outcome, summary.problem.code) == ("deposed", "deposed")
+    assert [] == world.vendor.asked

@@ -1,7 +1,7 @@
 """What the reference importer's tests pin down, and where bibsync is meant to do better.
 
 The numbers are those of the comparison that the project keeps of both: one test a row. Rows about
-the wire (19's events and sweep, 27, 31) are tested where those are.
+the wire (19's events and sweep, 31) are tested where those are.
 """
 
 import asyncio
@@ -170,36 +170,51 @@ async def test_row_10_a_record_without_one_control_number_is_kept_as_a_reject(wo
     assert b"t00001" in raw
 
 
-async def test_row_11_a_new_title_is_put_on_the_list_of_look_ups_once(world: World):
+async def test_row_11_a_new_title_is_looked_up_once_and_described_only_if_that_differs(
+    world: World,
+):
     world.vendor.purchases = bought(7)
     await world.harvest()
 
-    await world.harvest(FORCED)
+    first, second = await world.look_up(), await world.look_up()
+    await world.execute("update titles set due_at = wanted_since where collection = $1")
+    third = await world.look_up()
 
-    listed = "select array_agg(control_number order by control_number) from titles"
-    assert sorted(world.truth()) == await world.value(f"{listed} where collection = $1")
+    assert world.truth() == await world.described()
+    assert (7, 0, 0) == (first.tally.new, second.tally.requests, third.tally.changed)
+    assert 7 == third.tally.unchanged
 
 
-async def test_row_12_a_title_that_is_known_is_not_put_on_the_list_again(world: World):
+async def test_row_12_a_title_that_is_known_is_not_looked_up_again_on_a_re_read(world: World):
     world.vendor.purchases = bought(7)
     await world.harvest()
-    await world.execute("delete from titles where collection = $1")
+    await world.look_up()
     first = world.vendor.purchases[0]
     world.vendor.purchases[0] = replace(first, title="Another title")
 
     await world.harvest(FORCED)
+    await world.look_up()
 
-    assert await world.value("select count(*) from titles where collection = $1") == 0
+    assert 1 == len(world.vendor.look_ups)
 
 
-async def test_row_13_a_title_stays_on_the_list_until_it_was_looked_up(world: World):
+async def test_row_13_a_title_without_an_answer_stays_listed_is_counted_and_asked_for_again(
+    world: World,
+):
     world.vendor.purchases = bought(7)
+    world.vendor.silent_about = {"t00004"}
     await world.harvest()
 
-    await world.harvest(FORCED)
+    summary = await world.look_up()
 
-    waiting = "select count(*) from titles where collection = $1 and looked_up_at is null"
-    assert await world.value(waiting) == 7
+    assert (6, 1) == (summary.tally.received, summary.tally.unanswered)
+    assert {"t00004"} == set(await world.listed())
+
+    world.vendor.silent_about.clear()
+    world.now += DAY
+    await world.look_up()
+
+    assert world.truth() == await world.described()
 
 
 async def test_row_14_many_days_run_through_without_outside_help(world: World):
@@ -228,7 +243,7 @@ async def test_row_15_a_collection_disabled_between_two_pages_stops_and_keeps_it
 
 
 async def test_row_16_nothing_to_run_is_no_failure(world: World):
-    assert await harvest_each({}, Order(), world.means(), at_once=8, tallies={}) == []
+    assert await harvest_each({}, [Order()], world.means(), at_once=8, tallies={}) == []
 
 
 async def test_row_17_a_forced_import_goes_on_where_it_was_and_new_titles_go_first(world: World):
@@ -366,6 +381,27 @@ async def test_row_26_a_dropped_connection_is_like_any_busy_vendor(world: World)
 
     assert (summary.outcome, summary.tally.retries) == ("succeeded", 4)
     assert world.truth() == await world.stored()
+
+
+async def test_row_27_one_look_up_that_is_not_found_costs_no_title_its_description_for_good(
+    world: World,
+):
+    def not_found(asked: object) -> None:
+        if "t00003" in asked:
+            raise busy()
+
+    world.vendor.purchases = bought(7)
+    world.vendor.deny = not_found
+    await world.harvest()
+
+    await world.look_up()
+
+    assert {"t00003"} == set(await world.listed())
+
+    world.vendor.deny = None
+    await world.look_up()
+
+    assert world.truth() == await world.described()
 
 
 async def test_row_28_a_run_beside_another_is_fenced_off(world: World):

@@ -1,7 +1,7 @@
 """A made-up vendor in memory, and the means to harvest it: what the tests of the road share."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection as Titles, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -16,8 +16,9 @@ from bibsync.collection import Collection, Sync
 from bibsync.coverage import Coverage
 from bibsync.errors import SourceBusy, SourceTimedOut
 from bibsync.harvest import Means, harvest
+from bibsync.item import Item, Items
 from bibsync.lease import PostgresLeases
-from bibsync.run import PURCHASES, Order, Summary, Tally
+from bibsync.run import METADATA, PURCHASES, Order, Summary, Tally
 from bibsync.source import Page, Source
 from bibsync.store import Pool, collections, lanes, windows
 from bibsync.window import Window
@@ -64,6 +65,25 @@ class Vendor:
     ahead_s: float | None = 0.0
     asked: list[tuple[Window, int]] = field(default_factory=list)
     before: dict[int, Callable[[], Awaitable[object]]] = field(default_factory=dict)
+    lookup_size: int = 25
+    look_ups: list[tuple[str, ...]] = field(default_factory=list)
+    deny: Callable[[Titles[str]], None] | None = None
+    before_look_up: Callable[[], Awaitable[object]] | None = None
+    silent_about: set[str] = field(default_factory=set)
+
+    async def items(self, control_numbers: Sequence[str]) -> Items:
+        await asyncio.sleep(0)
+        self.look_ups.append(tuple(control_numbers))
+        if self.before_look_up:
+            await self.before_look_up()
+        if self.deny:
+            self.deny(control_numbers)
+        told = {
+            each.key: item(each.key, each.title)
+            for each in self.purchases
+            if each.key in control_numbers and each.key not in self.silent_about
+        }
+        return Items(told, tuple(set(control_numbers) - set(told)))
 
     def skew(self) -> float | None:
         return self.ahead_s if self.asked else None
@@ -121,6 +141,28 @@ def timed_out() -> SourceTimedOut:
     return SourceTimedOut("The vendor took too long.")
 
 
+def item(control_number: str, title: str, **others: Any) -> Item:
+    """Make what the vendor tells of a title."""
+    told: dict[str, Any] = (
+        dict.fromkeys(
+            (
+                "subtitle",
+                "publisher",
+                "published",
+                "isbn",
+                "language",
+                "format",
+                "description",
+                "cover_url",
+            ),
+            "",
+        )
+        | dict.fromkeys(("copies", "available", "holds"))
+        | {"authors": (), "genres": (), "other": {}}
+    )
+    return Item(control_number=control_number, title=title, **(told | others))
+
+
 def page(purchases: Iterable[Bought]) -> Page:
     """Make the page that a vendor would answer."""
     body = "".join(_marcxml(each) for each in purchases)
@@ -154,13 +196,13 @@ class World:
     number: int = 0
     ttl: timedelta = timedelta(seconds=60)
     breakers: Breakers = field(default_factory=Breakers)
-    source: Callable[[Collection], Source] | None = None
+    source: Callable[..., Source] | None = None
 
     def means(self) -> Means:
         return Means(
             pool=self.pool,
             leases=PostgresLeases(self.pool),
-            source=self.source or (lambda _: self.vendor),
+            source=self.source or (lambda *_: self.vendor),
             lease_ttl=self.ttl,
             breakers=self.breakers,
             now=lambda: self.now,
@@ -183,6 +225,26 @@ class World:
         return await harvest(
             self.collection, self.number, order or Order(), self.means(), tally=tally or Tally()
         )
+
+    async def look_up(self) -> Summary:
+        """Run the look-ups."""
+        return await self.harvest(Order(stream=METADATA))
+
+    async def described(self) -> dict[str, str]:
+        """Return the title that each description tells, by control number."""
+        rows = await self._fetch(
+            "select control_number, description->>'title' as title from titles "
+            "where collection = $1 and description is not null"
+        )
+        return {row["control_number"]: row["title"] for row in rows}
+
+    async def listed(self) -> dict[str, str | None]:
+        """Return the titles that wait for a look-up, with the reason why they still do."""
+        rows = await self._fetch(
+            "select control_number, problem from titles "
+            "where collection = $1 and due_at is not null"
+        )
+        return {row["control_number"]: row["problem"] for row in rows}
 
     async def stored(self) -> dict[str, str]:
         """Return the title of every stored record, by control number."""

@@ -3,7 +3,7 @@
 import pytest
 from wire import Wire
 
-from bibsync.sources import Hosts
+from bibsync.sources.http import Hosts
 
 pytest.register_assert_rewrite("conformance")
 

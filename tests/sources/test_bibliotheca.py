@@ -17,9 +17,10 @@ from wire import Wire, answer
 
 from bibsync.collection import Collection, Sync
 from bibsync.errors import SourceBusy, SourceMisled, SourceRefused, SourceTimedOut
-from bibsync.sources import SOURCES, Hosts, open_source
+from bibsync.sources import SOURCES, open_source
 from bibsync.sources.bibliotheca import NOT_FOUND_AT_MOST, Bibliotheca, signature
 from bibsync.sources.clock import http_date, moment
+from bibsync.sources.http import Hosts
 
 KEY = "canary/key+of=the&account"
 ACCOUNT = "canary-account"

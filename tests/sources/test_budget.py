@@ -100,7 +100,7 @@ def test_a_short_pause_is_waited_out_by_everybody(run):
     budget.join(source, 10.0)
 
     async def pausing():
-        budget.postpone(20.0)
+        await budget.postpone(20.0)
         return await turns(budget, 3)
 
     assert run(pausing()) == pytest.approx([20.0, 20.1, 20.2], abs=0.01)
@@ -111,8 +111,13 @@ def test_a_pause_binds_those_who_were_already_waiting(run):
     budget.join(source, 1.0)
 
     async def interrupted():
-        asyncio.get_running_loop().call_later(1.5, budget.postpone, 10.0)
-        return await turns(budget, 3)
+        async def later():
+            await asyncio.sleep(1.5)
+            await budget.postpone(10.0)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(later())
+            return await turns(budget, 3)
 
     came = run(interrupted())
 
@@ -125,7 +130,7 @@ def test_a_long_pause_is_told_and_not_waited_for(run):
     budget.join(source, 10.0)
 
     async def postponed():
-        budget.postpone(LONGEST_WAIT_S + 90)
+        await budget.postpone(LONGEST_WAIT_S + 90)
         began = asyncio.get_running_loop().time()
         with pytest.raises(SourceBusy) as raised:
             await budget.turn("The vendor")
@@ -144,8 +149,8 @@ def test_a_shorter_pause_does_not_end_a_longer_one(run):
     budget.join(source, 10.0)
 
     async def twice():
-        budget.postpone(25.0)
-        budget.postpone(1.0)
+        await budget.postpone(25.0)
+        await budget.postpone(1.0)
         return await turns(budget, 1)
 
     assert run(twice()) == pytest.approx([25.0])

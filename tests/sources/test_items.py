@@ -8,8 +8,9 @@ from wire import answer
 
 from bibsync.collection import Collection, Sync
 from bibsync.errors import SourceBusy
+from bibsync.item import Author
 from bibsync.sources.bibliotheca import LOOKUP_SIZE, Bibliotheca
-from bibsync.sources.bibliotheca_items import Author, read
+from bibsync.sources.bibliotheca_items import read
 
 ITEM = b"""<?xml version="1.0" encoding="utf-8"?>
 <ArrayOfItem xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
@@ -19,6 +20,7 @@ ITEM = b"""<?xml version="1.0" encoding="utf-8"?>
   <Genre>YOUNG ADULT FICTION / Fantasy,FICTION / Love &amp;amp; Romance</Genre>
   <Publisher>Holt</Publisher><PubYear>2013</PubYear><PubDate></PubDate>
   <ISBN>9780805097115</ISBN><BookFormat>EPUB3</BookFormat><Language>eng</Language>
+  <NumberOfPages>435</NumberOfPages>
   <TotalCopies>3</TotalCopies><OnHoldCount>0</OnHoldCount>
  </Item>
 </ArrayOfItem>"""
@@ -65,7 +67,32 @@ def test_an_item_is_read_with_its_text_unescaped_twice():
     assert item.published == "2013"
     assert (item.copies, item.available, item.holds) == (3, None, 0)
     assert item.format == "EPUB3"
-    assert item.fields["Publisher"] == "Holt"
+    assert item.publisher == "Holt"
+    assert item.other == {"NumberOfPages": "435"}
+
+
+def test_copies_and_holds_are_no_part_of_a_description():
+    """They change by the hour; a description that did would be written anew each time."""
+    lent = ITEM.replace(b"<OnHoldCount>0", b"<AvailableCopies>0</AvailableCopies><OnHoldCount>7")
+
+    [before, after] = [
+        read(body, ["d5rf89"], vendor="The vendor").described["d5rf89"].described()
+        for body in (ITEM, lent)
+    ]
+
+    assert before == after
+    assert b"Siege & Storm" in before.document
+
+
+def test_a_description_differs_where_a_word_of_it_does():
+    other = ITEM.replace(b"435", b"436")
+
+    [before, after] = [
+        read(body, ["d5rf89"], vendor="The vendor").described["d5rf89"].described()
+        for body in (ITEM, other)
+    ]
+
+    assert before.fingerprint != after.fingerprint
 
 
 @pytest.mark.parametrize(

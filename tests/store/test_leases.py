@@ -1,6 +1,7 @@
 """The right to run: kept in PostgreSQL by the conformance suite, held by `lease.hold`."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from lease_conformance import TTL, Expire, LeaseConformance
 
 from bibsync import lease
 from bibsync.errors import LeaseHeld, LeaseLost, StoreUnavailable
-from bibsync.lease import Key, Leases, PostgresLeases
+from bibsync.lease import Key, Leases, PostgresLeases, Tenure
 from bibsync.store import Pool, leases
 from bibsync.store.leases import Held, Holder
 
@@ -107,8 +108,8 @@ def cancelled_in_time(ttl: timedelta) -> Iterator[None]:
 
 
 async def test_a_block_holds_the_lease_and_frees_it_at_its_end(where: Leases, key: Key):
-    async with hold(where, key) as holder:
-        assert await where.renew(key, holder, ttl=TTL)
+    async with hold(where, key) as tenure:
+        assert await where.renew(key, tenure.holder, ttl=TTL)
         assert not await is_free(where, key)
 
     assert await is_free(where, key)
@@ -120,8 +121,8 @@ async def test_each_acquisition_has_a_token_of_its_own(where: Leases, key: Key):
     async with hold(where, key) as other:
         pass
 
-    assert one.token != other.token
-    assert one.process == other.process
+    assert one.holder.token != other.holder.token
+    assert one.holder.process == other.holder.process
 
 
 async def test_an_error_leaves_the_block_as_it_is_and_the_lease_is_freed(where: Leases, key: Key):
@@ -150,14 +151,14 @@ async def test_a_cancelled_block_frees_the_lease(where: Leases, key: Key):
 
 
 async def test_a_held_lease_is_refused_with_host_and_since_when(where: Leases, key: Key):
-    async with hold(where, key) as holder:
+    async with hold(where, key) as tenure:
         with pytest.raises(LeaseHeld) as refused:
             async with hold(where, key):
                 raise AssertionError("two hold it")
 
-        assert await where.renew(key, holder, ttl=TTL), "the refused one took nothing away"
+        assert await where.renew(key, tenure.holder, ttl=TTL), "the refused one took nothing away"
 
-    host, _, process = holder.replica.rpartition(":")
+    host, _, process = tenure.holder.replica.rpartition(":")
     assert host in refused.value.message
     assert f"process {process}" in refused.value.message
     assert "since 20" in refused.value.message
@@ -173,8 +174,8 @@ async def test_whoever_waits_gets_the_lease_when_it_comes_free(weak: Weak, key: 
 
 
 async def _hold_once(where: Leases, key: Key) -> Holder:
-    async with hold(where, key, wait=timedelta(seconds=30)) as holder:
-        return holder
+    async with hold(where, key, wait=timedelta(seconds=30)) as tenure:
+        return tenure.holder
 
 
 async def test_waiting_ends_with_a_refusal(where: Leases, key: Key):
@@ -276,3 +277,99 @@ async def test_a_take_cancelled_at_any_moment_leaves_no_lease_behind(where: Leas
         await asyncio.wait([task])
 
         assert await is_free(where, key)
+
+
+@dataclass
+class Hand:
+    """A clock that goes on when it is told to."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def returns_at_once(tenure: Tenure) -> bool:
+    task = asyncio.create_task(tenure.in_force())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    done = task.done()
+    task.cancel()
+    await asyncio.wait([task])
+    return done
+
+
+@pytest.mark.parametrize(("passed", "said"), [(0, True), (49.9, True), (50, False), (9e9, False)])
+async def test_a_lease_is_in_force_until_five_sixths_of_its_time(passed, said):
+    clock = Hand()
+    tenure = Tenure(lease.this_process(), ttl=timedelta(seconds=60), clock=clock)
+
+    clock.now += passed
+
+    assert said == await returns_at_once(tenure)
+
+
+async def test_a_renewal_counts_from_when_it_began():
+    clock = Hand()
+    tenure = Tenure(lease.this_process(), ttl=timedelta(seconds=60), clock=clock)
+    clock.now += 100
+
+    tenure.renewed(clock.now - 49)
+    assert await returns_at_once(tenure)
+    clock.now += 1
+
+    assert not await returns_at_once(tenure)
+
+
+async def test_whoever_waits_for_the_lease_to_be_in_force_goes_on_when_it_is_renewed():
+    clock = Hand()
+    tenure = Tenure(lease.this_process(), ttl=timedelta(seconds=60), clock=clock)
+    clock.now += 60
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(tenure.in_force()) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert not any(task.done() for task in tasks)
+        tenure.renewed(clock.now - 55)  # an old renewal, which says too little
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not any(task.done() for task in tasks)
+        tenure.renewed(clock.now)
+
+
+def stop_the_loop(seconds: float) -> None:
+    """Let nothing of this process go on for a while, as SIGSTOP does."""
+    time.sleep(seconds)
+
+
+async def test_a_process_that_was_stopped_beyond_its_lease_asks_nothing_more(
+    where: Leases, key: Key, pool: Pool
+):
+    other, asked = lease.this_process(), []
+
+    async def work() -> None:
+        async with hold(where, key, ttl=SHORT) as tenure:
+            await pool.execute("update leases set expires_at = '-infinity'")
+            await where.take(key, other, ttl=TTL)
+            stop_the_loop(SHORT.total_seconds())
+            await tenure.in_force()
+            asked.append("the vendor")
+
+    with pytest.raises(LeaseLost):
+        await work()
+    assert asked == []
+    assert await where.renew(key, other, ttl=TTL)
+
+
+async def test_a_process_that_was_stopped_goes_on_where_nobody_took_its_lease(
+    where: Leases, key: Key
+):
+    asked = []
+    async with hold(where, key, ttl=SHORT) as tenure:
+        await where.renew(key, tenure.holder, ttl=TTL)  # the row lasts, our knowledge of it doesn't
+        stop_the_loop(SHORT.total_seconds())
+        assert tenure.left_s <= 0
+        await tenure.in_force()
+        asked.append("the vendor")
+
+    assert asked == ["the vendor"]

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bibsync.item import Description
 from bibsync.record import Record
-from bibsync.store import Connection, records
+from bibsync.store import Connection, records, titles as listing
 from bibsync.store.records import TOUCH_AFTER, Asked, Stored
 
 NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
@@ -248,6 +249,15 @@ async def test_each_record_is_exported_once_in_order(
 
     assert [*(f"k{n}" for n in range(7)), "late"] == everything
     assert late == ["late"]
+
+
+async def test_a_record_that_was_described_since_is_exported_too(conn: Connection, key: Key):
+    await keep(conn, key, record("a"), record("b"))
+    await listing.want(conn, key[0], ["a", "b"], NOW)
+
+    await listing.describe(conn, key[0], [Description("b", b"{}", b"print")], LATER)
+
+    assert ["b"] == [row["control_number"] async for row in records.each(conn, key[0], LATER)]
 
 
 async def test_collections_don_t_see_each_other(conn: Connection, key: Key):

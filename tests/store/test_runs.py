@@ -1,10 +1,10 @@
-"""Runs and the list of titles to look up: what was done, and what is wanted."""
+"""Runs: what was done, and what came of it."""
 
 from datetime import UTC, datetime, timedelta
 
 from bibsync.errors import SourceBusy
-from bibsync.run import Outcome, Tally
-from bibsync.store import Connection, runs, titles
+from bibsync.run import Outcome, Summary, Tally
+from bibsync.store import Connection, runs
 
 NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -26,7 +26,7 @@ async def test_a_run_is_ended_with_everything_it_counted(conn: Connection, key: 
         name: n
         for n, name in enumerate(
             ("windows", "blank", "pages", "requests", "retries", "received", "new", "changed",
-             "unchanged", "rejected", "new_rejects", "doubles", "shifts"), start=1
+             "unchanged", "rejected", "new_rejects", "doubles", "shifts", "unanswered"), start=1
         )
     }  # fmt: skip
     run = await start(conn, key)
@@ -70,11 +70,73 @@ async def test_the_latest_run_is_the_last_one_that_is_over(conn: Connection, key
     assert {key: NOW + HOUR} == await runs.latest_success(conn)
 
 
-async def test_a_title_is_wanted_once_and_since_the_first_time(conn: Connection, key: Key):
-    await titles.want(conn, key[0], ["b", "a"], NOW)
+async def test_runs_are_listed_newest_first_and_by_what_is_asked(conn: Connection, key: Key):
+    old = await start(conn, key, now=NOW)
+    await end(conn, key, old, Outcome.FAILED, problem=BUSY)
+    other = await start(conn, (key[0], "metadata"), now=NOW + HOUR)
+    under_way = await start(conn, key, epoch=2, now=NOW + 2 * HOUR)
 
-    await titles.want(conn, key[0], ["c", "b"], NOW + HOUR)
-    await titles.want(conn, key[0], [], NOW)
+    async def listed(**chosen: object) -> list[int]:
+        return [row["run"] for row in await runs.listed(conn, **chosen)]
 
-    rows = await conn.fetch("select control_number, wanted_since from titles order by 1")
-    assert [tuple(row) for row in rows] == [("a", NOW), ("b", NOW), ("c", NOW + HOUR)]
+    assert [under_way, other, old] == await listed()
+    assert [under_way, other] == await listed(limit=2)
+    assert [other] == await listed(stream="metadata")
+    assert [old] == await listed(outcome="failed")
+    assert [under_way, other] == await listed(outcome=runs.RUNNING)
+    assert [under_way, other] == await listed(since=NOW + HOUR)
+    assert [] == await listed(collection=key[0] + 1)
+
+
+async def test_a_run_under_way_has_no_outcome_no_end_and_no_duration(conn: Connection, key: Key):
+    run = await start(conn, key)
+
+    document = runs.document(await runs.one(conn, run))
+
+    assert (document["id"], document["run"], document["started"]) == (
+        (run, run, "2024-03-10T12:00:00Z")
+    )
+    assert [document[word] for word in ("outcome", "finished", "duration_s")] == [None] * 3
+
+
+async def test_a_run_s_document_has_all_that_a_summary_has(conn: Connection, key: Key):
+    run = await start(conn, key)
+    await end(conn, key, run, Outcome.SUCCEEDED, tally=Tally(requests=2, new=1))
+    made = Summary(
+        collection="Springfield",
+        stream=key[1],
+        run=run,
+        outcome=Outcome.SUCCEEDED,
+        tally=Tally(requests=2, new=1),
+        caught_up_to=None,
+        duration_s=3600.0,
+        problem=None,
+    )
+
+    document = runs.document(await runs.one(conn, run))
+
+    assert made.as_json() == {name: document[name] for name in made.as_json()}
+
+
+async def test_a_run_that_asked_nobody_hides_neither_failure_nor_success(
+    conn: Connection, key: Key
+):
+    """It read rejects again: of the vendor it knows nothing."""
+    failed = await start(conn, key, epoch=1)
+    await end(conn, key, failed, Outcome.FAILED, tally=Tally(requests=1), problem=BUSY)
+    reading = await start(conn, key, epoch=2, now=NOW + HOUR)
+    await end(conn, key, reading, Outcome.SUCCEEDED, tally=Tally(received=1, new=1))
+
+    assert failed == (await runs.latest(conn))[key]["run"]
+    assert {} == await runs.latest_success(conn)
+    assert {} == await runs.successes(conn)
+
+
+async def test_the_first_and_the_last_success_are_those_of_purchases(conn: Connection, key: Key):
+    for epoch in range(3):
+        run = await start(conn, key, epoch=epoch, now=NOW + epoch * HOUR)
+        await end(conn, key, run, Outcome.SUCCEEDED, now=NOW + epoch * HOUR)
+    looked_up = await start(conn, (key[0], "metadata"))
+    await end(conn, key, looked_up, Outcome.SUCCEEDED, now=NOW + 9 * HOUR)
+
+    assert {key[0]: (NOW, NOW + 2 * HOUR)} == await runs.successes(conn)

@@ -1,0 +1,187 @@
+"""The look-ups of one run under its fence: new titles are described, as many a request as go.
+
+    list of titles ─ 25 of them ─ ask ─┬─ told: described, where it differs from what is kept
+                                       ├─ left out: stays on the list, asked again in days
+                                       └─ no answer: stays due; asked for once more in halves
+
+Promises: titles come onto the list in the transaction that stores their records, and leave it in
+the one that stores their description; no request is part of either. An error or an empty answer
+says nothing of any title. One title that the vendor chokes on costs no other: what failed together
+is asked for in halves, when everything else was asked.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from bibsync import events
+from bibsync.ask import Breakers, Inquiry
+from bibsync.errors import CollectionPaused, Problem, SourceBusy, SourceError, first_of
+from bibsync.fence import Fence
+from bibsync.item import Items
+from bibsync.perusal import LEFT
+from bibsync.run import Outcome, Tally
+from bibsync.source import Describing, Source
+from bibsync.store import Connection, collections, runs, titles
+from bibsync.store.titles import Described
+
+AT_ONCE = 4
+"""Look-ups in flight for one collection; the vendor's budget paces them."""
+
+log = structlog.get_logger()
+
+
+class LookUps:
+    """One run of look-ups. A source that tells nothing of titles has nothing to be asked."""
+
+    caught_up_to: datetime | None = None
+    """Titles have no place in time: always None."""
+
+    def __init__(
+        self,
+        number: int,
+        source: Source,
+        *,
+        fence: Fence,
+        inquiry: Inquiry,
+        breakers: Breakers,
+        tally: Tally,
+        now: Callable[[], datetime],
+    ) -> None:
+        self.number = number
+        self.problem: Problem | None = None
+        self._source = source if isinstance(source, Describing) else None
+        self._collection = fence.key[0]
+        self._fence = fence
+        self._inquiry = inquiry
+        self._breaker = breakers.of(source.host)
+        self._tally = tally
+        self._now = now
+        self._began = now()
+        self._paused = False
+        self._last = ""
+        self._turn = asyncio.Lock()
+        self._halves: deque[tuple[str, ...]] = deque()
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the run stands, from what it did and what stopped it."""
+        if self._paused:
+            return Outcome.PAUSED
+        if self.problem is None:
+            return Outcome.SUCCEEDED
+        return Outcome.PARTIAL if self._tally.pages else Outcome.FAILED
+
+    async def go(self) -> None:
+        """Look up every title that is due, the first few alone: they show whether we are known."""
+        if self._source is None:
+            return
+        try:
+            self._tally.to_look_up = await self._fence.read(
+                lambda conn: titles.count_due(conn, self._collection, self._began)
+            )
+            if await self._look_up_some(self._source):
+                async with asyncio.TaskGroup() as group:
+                    workers = [
+                        group.create_task(self._work(self._source), name=f"look-ups {number}")
+                        for number in range(AT_ONCE)
+                    ]
+                    await asyncio.wait(workers)
+        except BaseExceptionGroup as failed:
+            self._stopped_by(first_of(failed))
+        except (CollectionPaused, SourceError) as stopped:
+            self._stopped_by(stopped)
+
+    async def end(self, outcome: Outcome) -> None:
+        """Note how the run ended."""
+        await self._fence.commit(
+            lambda conn: runs.end(
+                conn,
+                self._collection,
+                self.number,
+                outcome=outcome,
+                tally=self._tally,
+                caught_up_to=None,
+                problem=self.problem,
+                now=self._now(),
+            )
+        )
+
+    def _stopped_by(self, error: BaseException) -> None:
+        """Take what stops a run, but not the process, as its problem."""
+        if not isinstance(error, CollectionPaused | SourceError):
+            raise error
+        self.problem = error.problem
+        self._paused = isinstance(error, CollectionPaused)
+        self._tally.unanswered = max(0, self._tally.to_look_up - self._tally.received)
+
+    async def _work(self, source: Describing) -> None:
+        while await self._look_up_some(source):
+            pass
+
+    async def _look_up_some(self, source: Describing) -> bool:
+        """Look up the next titles; False: none are left."""
+        asked = await self._next(source.lookup_size)
+        if not asked:
+            return False
+        try:
+            answer = await self._inquiry.items(source, asked)
+        except SourceBusy as busy:
+            await self._fail(asked, busy)
+        else:
+            self._breaker.succeeded()
+            await self._keep(answer)
+        return True
+
+    async def _next(self, most: int) -> tuple[str, ...]:
+        """Return titles to ask for: from the list, then what failed together, in halves."""
+        async with self._turn:
+            due = await self._fence.read(
+                lambda conn: titles.due(
+                    conn, self._collection, self._began, after=self._last, limit=most
+                )
+            )
+            if due:
+                self._last = due[-1]
+                return due
+            return self._halves.popleft() if self._halves else ()
+
+    async def _keep(self, answer: Items) -> None:
+        """Commit what the vendor told."""
+        now, collection = self._now(), self._collection
+        told = [item.described() for item in answer.described.values()]
+
+        async def write(conn: Connection) -> tuple[Described, bool]:
+            described = await titles.describe(conn, collection, told, now)
+            await titles.postpone(conn, collection, answer.absent, now)
+            return described, await collections.is_enabled(conn, collection)
+
+        described, enabled = await self._fence.commit(write)
+        tally = self._tally
+        tally.pages += 1
+        tally.received += len(told)
+        tally.new += described.new
+        tally.changed += described.changed
+        tally.unchanged += len(told) - described.new - described.changed
+        tally.unanswered += len(answer.absent)
+        log.info(events.TITLES_DESCRIBED, titles=len(told), absent=len(answer.absent))
+        if not enabled:
+            raise CollectionPaused(LEFT)
+
+    async def _fail(self, asked: tuple[str, ...], busy: SourceBusy) -> None:
+        """Leave titles on the list with the reason; ask for several once more, in halves."""
+        why = f"{busy.code}: {busy.message}"
+        await self._fence.commit(lambda conn: titles.fail(conn, self._collection, asked, why))
+        log.warning(events.LOOKUP_FAILED, titles=len(asked), code=busy.code, outcome=busy.outcome)
+        self._breaker.fail(asked)
+        if self._breaker.open:
+            raise busy
+        if len(asked) > 1:
+            middle = len(asked) // 2
+            self._halves += (asked[:middle], asked[middle:])
+            return
+        self._tally.unanswered += 1
+        self.problem = busy.problem
