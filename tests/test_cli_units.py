@@ -1,6 +1,8 @@
 """The pure parts of the command line: words, moments, lengths of time, exit codes."""
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -8,30 +10,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bibsync import cli
+from bibsync.cli import reference
 from bibsync.cli.context import hoisted
 from bibsync.cli.text import lasting, local, moment, printable, span
 from bibsync.errors import Problem, UsageWrong
 from bibsync.run import Outcome, Summary, Tally, exit_code
 
-COMMANDS = (
-    "",
-    "demo",
-    "run-once",
-    "status",
-    "rejects",
-    "rejects list",
-    "rejects show",
-    "records",
-    "records show",
-    "records export",
-    "config",
-    "config check",
-    "config show",
-    "db",
-    "db upgrade",
-    "db status",
-    "simulate",
-)
+COMMANDS = tuple(name.removeprefix("bibsync").strip() for name in reference.commands())
 NOW = datetime(2024, 5, 10, 12, 30, 15, 999, tzinfo=UTC)
 
 
@@ -242,3 +227,33 @@ NO_STORE = summary(Outcome.FAILED, "database_unavailable")
 def test_several_runs_have_one_exit_code(summaries: list[Summary], by_name: int, under_all: int):
     assert by_name == exit_code(summaries, all_of_them=False)
     assert under_all == exit_code(summaries, all_of_them=True)
+
+
+@pytest.mark.parametrize("command", ["status", "runs", "records", "rejects", "config", "db"])
+def test_a_command_that_only_reads_loads_nothing_that_speaks_to_vendors_or_redis(command: str):
+    """Loading aiohttp takes longer than all the rest of such a command."""
+    loaded = f"import sys; from bibsync import cli; cli.app({command!r}); print(*sys.modules)"
+    told = subprocess.run(  # noqa: S603 - this very interpreter
+        [sys.executable, "-c", loaded], capture_output=True, text=True, check=True
+    )
+
+    assert "bibsync.store" in told.stdout.split()
+    assert not {"aiohttp", "redis"} & set(told.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "called"),
+    [
+        ("status --json", ("status",)),
+        ("--config x status", ("status",)),
+        ("--config=x --debug status", ("status",)),
+        ("--config status", ()),
+        ("--help", ()),
+        ("statsu", ()),
+        ("", ()),
+    ],
+)
+def test_the_command_that_was_called_is_known_before_it_is_loaded(
+    words: str, called: tuple[str, ...]
+):
+    assert called == cli._called(words.split())

@@ -1,45 +1,70 @@
 """The command line: one module per noun, no logic of its own.
 
 Here the commands are gathered and errors become exit codes: one plain sentence with a remedy and a
-code on stderr, a traceback only with --debug.
+code on stderr, a traceback only with --debug. Only the command that was called is loaded: one that
+reads the database doesn't wait for what speaks to vendors.
 """
 
 import asyncio
+import os
 import traceback
+from importlib import import_module
 
 import typer
 
-from bibsync.cli import config, db, demo, records, rejects, run_once, simulate, status
-from bibsync.cli.context import DEBUG, Interrupted, hoisted, opening
-from bibsync.cli.text import NotWritten, ReaderGone, flush, hush, say
-from bibsync.errors import BibsyncError, ConfigInvalid
+from bibsync.cli.context import DEBUG, HOISTED, Interrupted, hoisted, opening
+from bibsync.cli.text import ReaderGone, flush, hush, say
+from bibsync.errors import BibsyncError, ConfigInvalid, NotWritten
 
 UNEXPECTED = 1
 INTERRUPTED = 130
 
-app = typer.Typer(
-    name="bibsync",
-    callback=opening,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode=None,
+COMMANDS = (
+    "demo",
+    "init",
+    "config",
+    "doctor",
+    "run-once",
+    "backfill",
+    "status",
+    "runs",
+    "collections",
+    "records",
+    "rejects",
+    "db",
+    "simulate",
 )
-app.command("demo")(demo.demo)
-app.command("run-once")(run_once.run_once)
-app.command("status")(status.status)
-app.add_typer(rejects.app, name="rejects")
-app.add_typer(records.app, name="records")
-app.add_typer(config.app, name="config")
-app.add_typer(db.app, name="db")
-app.command("simulate")(simulate.simulate)
+"""Each is a module of this package, which holds either the command itself, a function of the same
+name, or the commands of a noun, `app`."""
+COMPLETING = "_BIBSYNC_COMPLETE"
+
+
+def app(*names: str) -> typer.Typer:
+    """Return the command line with these commands, all of them where none is named."""
+    made = typer.Typer(
+        name="bibsync",
+        callback=opening,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        rich_markup_mode=None,
+    )
+    for name in names or COMMANDS:
+        function = name.replace("-", "_")
+        module = import_module(f"{__name__}.{function}")
+        if hasattr(module, "app"):
+            made.add_typer(module.app, name=name)
+        else:
+            made.command(name)(getattr(module, function))
+    return made
 
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; nothing but a defect leaves a traceback."""
     try:
         try:
-            app(hoisted(arguments), prog_name="bibsync")
+            words = hoisted(arguments)
+            app(*_called(words))(words, prog_name="bibsync")
         finally:
             flush()
     except SystemExit as end:
@@ -47,6 +72,18 @@ def run(arguments: list[str]) -> int:
     except BaseException as error:  # noqa: BLE001 - the last catcher: everything has an exit code
         return _ended_by(error)
     return 0
+
+
+def _called(words: list[str]) -> tuple[str, ...]:
+    """Return the command that is called; nothing where that is for typer to say."""
+    rest = iter(words)
+    for word in rest:
+        name, equals, _ = word.partition("=")
+        if name not in HOISTED:
+            return (word,) if word in COMMANDS and COMPLETING not in os.environ else ()
+        for _ in range(0 if equals else HOISTED[name]):
+            next(rest, None)
+    return ()
 
 
 def _ended_by(error: BaseException) -> int:

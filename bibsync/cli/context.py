@@ -77,7 +77,7 @@ def opening(
 ) -> None:
     """Keep a library's electronic collections in step with their vendors' MARC records.
 
-    Try it:  bibsync demo
+    bibsync demo
     """
     del version
     DEBUG.on, DEBUG.config = debug, config
@@ -108,14 +108,14 @@ def hoisted(arguments: list[str]) -> list[str]:
     return [*front, *rest]
 
 
-def configuration() -> Config:
+def configuration(*, warned: bool = True) -> Config:
     """Load the configuration in force, tell its warnings, and set up the log.
 
     Raises:
         ConfigInvalid: with every problem.
     """
     config = load(find(DEBUG.config, os.environ), os.environ)
-    for warning in config.warnings:
+    for warning in config.warnings if warned else ():
         say(f"warning: {warning}")
     events.configure("debug" if DEBUG.on else config.log.level, config.log.format)
     return config

@@ -14,14 +14,15 @@ from typing import Annotated
 import typer
 
 from bibsync import config as configuration, events, store
-from bibsync.cli import context, run_once
+from bibsync.cli import context, syncing
 from bibsync.cli.text import out, say, table
 from bibsync.config import Config
 from bibsync.reject import SHORT, Reason
-from bibsync.run import Order, Outcome, Summary
+from bibsync.run import METADATA, PURCHASES, Order, Outcome, Summary
 from bibsync.simulator import showcase
-from bibsync.store import Pool, collections, records, rejects
+from bibsync.store import Pool, collections, records, rejects, titles
 
+STREAMS = [Order(), Order(stream=METADATA)]
 MOST_RUNS = 8
 """The faulty vendor may fail a window for good; the next run heals it, as it would at night."""
 
@@ -41,6 +42,7 @@ class Shown:
 
     name: str
     records: int
+    described: int
     rejected: Counter[str]
     requests: int
     retries: int
@@ -156,7 +158,7 @@ async def _synced(config: Config) -> list[Summary]:
     due = list(config.collections)
     for _ in range(MOST_RUNS):
         done: list[Summary] = []
-        await run_once.sync(config, due, Order(), wait_lock=timedelta(0), ended=done.append)
+        await syncing.sync(config, due, STREAMS, wait_lock=timedelta(0), ended=done.append)
         runs += done
         left = {each.collection for each in done if each.outcome is not Outcome.SUCCEEDED}
         due = [each for each in due if each.name in left]
@@ -176,15 +178,19 @@ async def _compared(
         number = (await collections.named(conn, library.name)).number
         prints = await records.fingerprints(conn, number)
         rejected = await rejects.listed(conn, collection=number, limit=10_000)
+        known = (await titles.standings(conn)).get(number)
+    described = known.described if known else 0
     return Shown(
         name=library.name,
         records=len(prints),
+        described=described,
         rejected=Counter(row["reason"] for row in rejected),
         requests=sum(run.tally.requests for run in runs),
         retries=sum(run.tally.retries for run in runs),
-        received=sum(run.tally.received for run in runs),
+        received=sum(run.tally.received for run in runs if run.stream == PURCHASES),
         seconds=sum(run.duration_s for run in runs),
         true=prints == expected
+        and described == len(expected)
         and Counter(row["reason"] for row in rejected)
         == Counter(each["reason"] for each in ledger["rejects"])
         and all(run.outcome is Outcome.SUCCEEDED for run in runs[-1:]),
@@ -193,11 +199,15 @@ async def _compared(
 
 def _report(shown: list[Shown], seconds: float) -> None:
     table(
-        ("COLLECTION", "RECORDS", "SET ASIDE", "REQUESTS", "RETRIED", "PER 50", "SAME AS VENDOR"),
+        (
+            *("COLLECTION", "RECORDS", "DESCRIBED", "SET ASIDE", "REQUESTS", "RETRIED", "PER 50"),
+            "SAME AS VENDOR",
+        ),
         (
             (
                 each.name,
                 each.records,
+                each.described,
                 each.rejected.total(),
                 each.requests,
                 each.retries,

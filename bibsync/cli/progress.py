@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from rich.console import Console
@@ -21,9 +21,26 @@ WORDS = 54
 """Columns that percentage and words take; names and bars share the rest."""
 
 
+class _Watches:
+    """Since when the run under way of each name asks."""
+
+    def __init__(self) -> None:
+        self._began: dict[str, tuple[int, float]] = {}
+
+    def now(self, name: str, tallies: Sequence[Tally]) -> tuple[Tally, float]:
+        """Return the run under way, and for how many seconds it has been so."""
+        place = max((n for n, tally in enumerate(tallies) if tally.requests), default=0)
+        if self._began.get(name, (None,))[0] != place:
+            self._began[name] = place, time.monotonic()
+        return tallies[place], time.monotonic() - self._began[name][1]
+
+
 @asynccontextmanager
-async def shown(tallies: Mapping[str, Tally]) -> AsyncIterator[None]:
-    """Show how far the runs are, by name, while the block lasts."""
+async def shown(tallies: Mapping[str, Sequence[Tally]]) -> AsyncIterator[None]:
+    """Show how far the runs are while the block lasts.
+
+    By name; those of one name are made one after the other, and the one under way is shown.
+    """
     terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     watch = _bars if terminal and len(tallies) <= MOST_BARS else _lines
     try:
@@ -35,7 +52,7 @@ async def shown(tallies: Mapping[str, Tally]) -> AsyncIterator[None]:
         raise first_of(failed) from None
 
 
-async def _bars(tallies: Mapping[str, Tally]) -> None:
+async def _bars(tallies: Mapping[str, Sequence[Tally]]) -> None:
     console = Console(stderr=True)
     spare = console.width - WORDS
     name_width = min(max(len(name) for name in tallies), max(spare // 2, 8))
@@ -45,15 +62,16 @@ async def _bars(tallies: Mapping[str, Tally]) -> None:
         TextColumn("{task.percentage:>3.0f} %"),
         TextColumn("{task.fields[words]}", markup=False),
     )
-    began = time.monotonic()
+    watches = _Watches()
     with Progress(*columns, console=console, auto_refresh=False, transient=True) as progress:
         bars = {
             name: progress.add_task(printable(name)[:name_width], total=None, words="waiting")
             for name in tallies
         }
         while True:
-            for name, tally in tallies.items():
-                _draw(progress, bars[name], tally, time.monotonic() - began)
+            for name, each in tallies.items():
+                tally, elapsed_s = watches.now(name, each)
+                _draw(progress, bars[name], tally, elapsed_s)
             progress.refresh()
             await asyncio.sleep(REDRAW_S)
 
@@ -61,32 +79,29 @@ async def _bars(tallies: Mapping[str, Tally]) -> None:
 def _draw(progress: Progress, bar: TaskID, tally: Tally, elapsed_s: float) -> None:
     if not tally.requests:
         return
-    total, done = tally.to_read.total_seconds(), tally.has_read.total_seconds()
-    progress.update(
-        bar, total=max(total, 1), completed=min(done, total), words=words(tally, elapsed_s)
-    )
+    progress.update(bar, total=1.0, completed=tally.share, words=words(tally, elapsed_s))
 
 
-async def _lines(tallies: Mapping[str, Tally]) -> None:
-    began = time.monotonic()
+async def _lines(tallies: Mapping[str, Sequence[Tally]]) -> None:
+    watches = _Watches()
     while True:
         await asyncio.sleep(LINE_EVERY_S)
-        for name, tally in tallies.items():
+        for name, each in tallies.items():
+            tally, elapsed_s = watches.now(name, each)
             if tally.requests:
-                say(printable(f"{name}: {words(tally, time.monotonic() - began)}"))
+                say(printable(f"{name}: {words(tally, elapsed_s)}"))
 
 
 def words(tally: Tally, elapsed_s: float) -> str:
-    """Say how far a run is: windows, records, rate, time left."""
+    """Say how far a run is: windows and records, or titles; rate, time left."""
     rate = tally.received / elapsed_s if elapsed_s else 0.0
-    parts = [
-        f"{tally.windows} windows",
-        f"{tally.received} records",
-        f"{rate:.0f}/s",
-    ]
-    share = tally.has_read / tally.to_read if tally.to_read else 0.0
-    if 0.02 < share < 1:  # noqa: PLR2004 - a guess from less would be noise
-        parts.append(f"{lasting(elapsed_s * (1 - share) / share)} left")
+    if tally.to_look_up:
+        parts = [f"{tally.received} of {tally.to_look_up} titles described"]
+    else:
+        parts = [f"{tally.windows} windows", f"{tally.received} records"]
+    parts.append(f"{rate:.0f}/s")
+    if 0.02 < tally.share < 1:  # noqa: PLR2004 - a guess from less would be noise
+        parts.append(f"{lasting(elapsed_s * (1 - tally.share) / tally.share)} left")
     if tally.retries:
         parts.append(f"{tally.retries} retries")
     return ", ".join(parts)

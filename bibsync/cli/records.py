@@ -1,22 +1,21 @@
 """bibsync records: the records that are stored."""
 
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager, suppress
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from contextlib import suppress
+from typing import Annotated, Any
 
+import orjson
 import typer
 
 from bibsync import store
-from bibsync.cli import context
+from bibsync.cli import completion, context, stored, target, versions as former
 from bibsync.cli.context import Json, configuration
-from bibsync.cli.text import flush, local, moment, out, out_json, printable, say, writing
+from bibsync.cli.export import export, refuse_terminal
+from bibsync.cli.stored import ControlNumber, Of
+from bibsync.cli.text import local, out, out_json, printable
 from bibsync.config import Config
-from bibsync.errors import NotFound, UsageWrong
-from bibsync.exports import jsonl, mnemonic
+from bibsync.errors import UsageWrong
+from bibsync.exports import FORMATS, Row, jsonl, mnemonic
+from bibsync.exports.format import fragment
 from bibsync.store import records
 
 app = typer.Typer(
@@ -24,133 +23,126 @@ app = typer.Typer(
     help='Look at records and hand them on.\n\nbibsync records export --collection "Springfield"',
 )
 
-FORMATS = ("jsonl",)
-EVER = datetime(1, 1, 1, tzinfo=UTC)
-
-Write = Callable[[bytes], None]
-
-Of = Annotated[str, typer.Option("--collection", metavar="NAME", help="Of this collection.")]
+FORMS = ("mnemonic", "json", "marcxml", "mrc")
+TIMES = (
+    ("first seen", "first_seen"),
+    ("last changed", "last_changed"),
+    ("last seen", "last_seen"),
+    ("withdrawn", "withdrawn_at"),
+)
+FORMER_TIMES = (("valid from", "valid_from"), ("until", "replaced_at"))
 
 
 @app.command()
 def show(
-    control_number: Annotated[str, typer.Argument(help="Field 001 of the record.")],
+    control_number: ControlNumber,
     collection: Of,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="The MARC record alone: mnemonic, json, marcxml or mrc.",
+            autocompletion=completion.words(*FORMS),
+        ),
+    ] = None,
+    version: Annotated[
+        int | None, typer.Option(metavar="V", help="Left out: as it is now.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show one record as it is stored, field by field.
 
     bibsync records show ehasb89 --collection "Springfield cloudLibrary"
     """
+    _check(form, json=json)
     config = configuration()
-    row = context.run(_one(config, collection, control_number))
-    if json:
-        out_json(jsonl.document(row))
-        return
+    row = context.run(_one(config, collection, control_number, version))
+    if form:
+        _hand_on(row, form)
+    elif json:
+        out_json(jsonl.document(row) if _is_current(row) else _former(row))
+    else:
+        _tell(row, config)
+        out(printable(mnemonic.text(row)))
+        if _is_current(row) and row["description"] is not None:
+            _describe(row, config)
+
+
+app.command()(former.history)
+app.command()(former.diff)
+app.command()(export)
+
+
+async def _one(config: Config, collection: str, control_number: str, version: int | None) -> Row:
+    async with stored.reading(config, collection) as found:
+        key = control_number.strip()
+        row: Any = None
+        if found:
+            with suppress(*store.UNSTORABLE):
+                row = await records.one(*found, key)
+                if version is not None and (row is None or row["version"] != version):
+                    row = await stored.version(*found, key, version)
+        if row is None:
+            raise stored.no_record(control_number, collection)
+        return dict(row)
+
+
+def _check(form: str | None, *, json: bool) -> None:
+    known = ", ".join(FORMS)
+    if form is not None and form not in FORMS:
+        raise UsageWrong(f"--format: there is no format {form!r}; there is: {known}.")
+    if form is not None and json:
+        raise UsageWrong("--format and --json exclude each other.")
+    if form in FORMATS:
+        refuse_terminal(form, remedy="Put > FILE behind the command, or choose another --format.")
+
+
+def _is_current(row: Row) -> bool:
+    """Tell whether the row is one of `store.records`, which knows all of a record."""
+    return "title" in row
+
+
+def _former(row: Row) -> dict[str, Any]:
+    return former.document(row) | {"marc": fragment(row["marc"])}
+
+
+def _hand_on(row: Row, form: str) -> None:
+    """Write the MARC record alone."""
+    if form == "mnemonic":
+        out(printable(mnemonic.text(row)))
+    elif form == "json":
+        out_json(orjson.loads(row["marc"]))
+    else:
+        with target.opened(None) as write:
+            way = FORMATS[form]
+            write(way.head + way.one(row) + way.tail)
+
+
+def _tell(row: Row, config: Config) -> None:
     out(f"{row['collection_name']}, {row['control_number']}, version {row['version']}")
-    for word, at in (
-        ("first seen", row["first_seen"]),
-        ("last changed", row["last_changed"]),
-        ("last seen", row["last_seen"]),
-    ):
-        out(f"{word} {local(at, config.timezone)}")
-    if row["repairs"]:
+    for words, name in TIMES if _is_current(row) else FORMER_TIMES:
+        if row[name]:
+            out(f"{words} {local(row[name], config.timezone)}")
+    if row.get("repairs"):
         out(f"repaired: {', '.join(row['repairs'])}")
     out()
-    out(printable(mnemonic.text(row)))
 
 
-@app.command()
-def export(
-    collection: Of,
-    form: Annotated[str, typer.Option("--format", help="jsonl")] = "jsonl",
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Left out: standard output.")
-    ] = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Changed since: a date, a time, or 7d.")
-    ] = None,
-) -> None:
-    """Write the records of a collection, one at a time, in constant memory.
-
-    bibsync records export --collection "Springfield cloudLibrary" --output records.jsonl
-    """
-    if form not in FORMATS:
-        raise UsageWrong(f"--format: there is no format {form!r}; there is: {', '.join(FORMATS)}.")
-    changed = moment(since, name="--since", now=datetime.now(UTC)) or EVER
-    config = configuration()
-    with _target(output) as write:
-        count = context.run(_export(config, collection, changed, write))
-    if output is not None:
-        say(f"{count} records written to {output}.")
+def _describe(row: Row, config: Config) -> None:
+    """Write what the vendor tells of the title, a word a line."""
+    out()
+    out(f"description, looked up {local(row['looked_up_at'], config.timezone)}")
+    document = orjson.loads(row["description"])
+    for name, value in document.items() if isinstance(document, dict) else (("", document),):
+        if value:
+            out(f"{printable(name)}: {printable(_plain(value))}")
 
 
-async def _one(config: Config, collection: str, control_number: str) -> Any:
-    async with context.readable(config) as pool:
-        row = None
-        if pool is not None:
-            async with store.acquire(pool) as conn:
-                number = await context.number_of(conn, config, collection)
-                with suppress(*store.UNSTORABLE):
-                    row = await records.one(conn, number, control_number.strip())
-        if row is None:
-            raise NotFound(
-                f'There is no record "{control_number}" in "{collection}".',
-                remedy="`bibsync records export` writes all there are.",
-            )
-        return row
-
-
-async def _export(config: Config, collection: str, since: datetime, write: Write) -> int:
-    count = 0
-    async with context.readable(config) as pool:
-        if pool is None:
-            return count
-        async with store.acquire(pool) as conn:
-            number = await context.number_of(conn, config, collection)
-            async with aclosing(records.each(conn, number, since)) as rows:
-                async for row in rows:
-                    write(jsonl.line(row))
-                    count += 1
-    return count
-
-
-@contextmanager
-def _target(output: Path | None) -> Iterator[Write]:
-    """Give the way to write; a file that is named appears whole under its name, or not at all.
-
-    What exists and is no file, but a device or a pipe, is written to as it is.
-
-    Raises:
-        ReaderGone, NotWritten: it can't be written.
-    """
-    if output is None:
-        yield _guarded(sys.stdout.buffer, "The output")
-        flush()
-        return
-    where = str(output)
-    with writing(where):
-        output = output.resolve()
-        whole = output.is_file() or not output.exists()
-        part = output.with_name(f".{output.name}.{os.getpid()}.part") if whole else output
-        file = part.open("wb")
-    try:
-        yield _guarded(file, where)
-        with writing(where):
-            file.flush()
-            if whole:
-                os.fsync(file.fileno())
-                part.replace(output)
-    finally:
-        with suppress(OSError):
-            file.close()
-        if whole:
-            part.unlink(missing_ok=True)
-
-
-def _guarded(file: BinaryIO, where: str) -> Write:
-    def write(line: bytes) -> None:
-        with writing(where):
-            file.write(line)
-
-    return write
+def _plain(value: object) -> str:
+    """Write a value of JSON for people."""
+    if isinstance(value, list):
+        return " | ".join(map(_plain, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(each)}" for name, each in value.items() if each)
+    return str(value)

@@ -8,6 +8,7 @@ import typer
 from bibsync import status as standing, store
 from bibsync.cli import context
 from bibsync.cli.context import Json, configuration
+from bibsync.cli.report import counted
 from bibsync.cli.text import lasting, local, out_json, printable, say, table
 from bibsync.config import Config
 
@@ -68,6 +69,8 @@ def _show(document: dict[str, Any], config: Config) -> None:
     )
     for each in document["collections"]:
         for stream in each["streams"]:
+            if waiting := stream.get("titles_waiting"):
+                say(printable(f"{each['name']}: {counted(waiting, 'title')} to be looked up."))
             problem = (stream["last_run"] or {}).get("problem")
             if problem and each["health"] != "disabled":
                 say(printable(f"{each['name']}: {problem['message']} [{problem['code']}]"))

@@ -4,6 +4,7 @@ Whoever reads our output may go (`head -1`), and the disk behind it may be full:
 `NotWritten` say which, so that neither is mistaken for trouble of the database.
 """
 
+import json
 import os
 import re
 import sys
@@ -16,7 +17,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from bibsync.errors import BibsyncError, UsageWrong
+from bibsync.errors import NotWritten, UsageWrong
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SHORT = re.compile(r"(\d+)([smhd])")
@@ -24,13 +25,6 @@ SHORT = re.compile(r"(\d+)([smhd])")
 
 class ReaderGone(Exception):
     """Whoever read our output wants no more of it."""
-
-
-class NotWritten(BibsyncError):
-    """The output could not be written; no file that was named holds a part of it."""
-
-    code = "not_written"
-    default_remedy = "Free some space or choose another place, and try again."
 
 
 @contextmanager
@@ -64,8 +58,11 @@ def out(line: str = "") -> None:
 
 
 def out_json(document: Mapping[str, object]) -> None:
-    """Write a document as one line of JSON to stdout."""
-    out(orjson.dumps(document, default=_plain).decode())
+    """Write a document as one line of JSON to stdout; what isn't printable is escaped in it."""
+    line = orjson.dumps(document, default=_plain).decode()
+    if not line.isprintable():
+        line = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
+    out(line)
     flush()
 
 

@@ -1,15 +1,20 @@
 """JSON lines: one record a line, as contract section 5 has it."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
+from bibsync.exports.format import Format, Row, fragment
 from bibsync.run import utc_text
 
 
-def document(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the document of a record's row; `marc` is MARC-in-JSON, the record as received."""
+def document(row: Row) -> dict[str, Any]:
+    """Return the document of a record's row.
+
+    `marc` is MARC-in-JSON, the record as received; `description` is what the vendor tells of the
+    title beside it, None where it wasn't looked up.
+    """
+    described = row["description"]
     return {
         "collection": row["collection_name"],
         "control_number": row["control_number"],
@@ -30,10 +35,14 @@ def document(row: Mapping[str, Any]) -> dict[str, Any]:
         "last_changed": utc_text(row["last_changed"]),
         "withdrawn": row["withdrawn_at"] is not None,
         "repairs": row["repairs"],
-        "marc": orjson.Fragment(row["marc"]),
+        "marc": fragment(row["marc"]),
+        "description": None if described is None else fragment(described),
     }
 
 
-def line(row: Mapping[str, Any]) -> bytes:
+def line(row: Row) -> bytes:
     """Return the record as one line."""
     return orjson.dumps(document(row)) + b"\n"
+
+
+FORMAT = Format(one=line, suffix=".jsonl")

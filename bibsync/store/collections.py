@@ -2,16 +2,18 @@
 
 A collection that left the configuration is disabled, never deleted; put back, it goes on where it
 was. A new name with the account of exactly one collection that left is that collection, renamed.
+Only a person has a collection forgotten, with everything that is kept of it.
 """
 
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from bibsync import events
 from bibsync.collection import Collection
-from bibsync.errors import ConfigInvalid, NotFound
+from bibsync.errors import ConfigInvalid, NotFound, UsageWrong
 from bibsync.store import Connection
 
 LOCK = "select pg_advisory_xact_lock(hashtext('bibsync.collections'))"
@@ -31,7 +33,29 @@ DISABLE = """
 update collections set enabled = false, left_file_at = now()
 where collection = any($1::int[]) and enabled
 """
+RENAME = "update collections set name = $2 where collection = $1"
+CONTENTS = """
+select (select count(*) from records where collection = $1) as records,
+       (select count(*) from record_versions where collection = $1) as versions,
+       (select count(*) from rejects where collection = $1) as rejects,
+       (select count(*) from runs where collection = $1) as runs
+"""
+STREAMS = """
+select stream from fences where collection = $1
+union select stream from leases where collection = $1
+"""
+EMPTY = """
+with versions as (delete from record_versions where collection = $1),
+     states as (delete from record_states where collection = $1),
+     looked_up as (delete from titles where collection = $1),
+     set_aside as (delete from rejects where collection = $1)
+delete from records where collection = $1
+"""
+FORGET = "delete from collections where collection = $1"
+FORGET_S = 3600.0
 ENABLED = "select enabled from collections where collection = $1"
+LIBRARY = ("source", "base_url", "library_id")
+"""What of a collection says whose records it has."""
 
 log = structlog.get_logger()
 
@@ -50,12 +74,11 @@ class Row:
 
     def is_account_of(self, collection: Collection) -> bool:
         """Tell whether both mean the same account at the same address."""
-        return (self.source, self.base_url, self.library_id, self.account_id) == (
-            collection.source,
-            collection.base_url,
-            collection.library_id,
-            collection.account_id,
-        )
+        return self.is_library_of(collection) and self.account_id == collection.account_id
+
+    def is_library_of(self, collection: Collection) -> bool:
+        """Tell whether both mean the same library at the same address."""
+        return all(getattr(self, word) == getattr(collection, word) for word in LIBRARY)
 
 
 async def all_rows(conn: Connection) -> list[Row]:
@@ -92,13 +115,12 @@ async def enrol(conn: Connection, configured: Sequence[Collection]) -> dict[str,
             the transaction is rolled back.
     """
     await conn.execute(LOCK)
-    rows = {row.name: row for row in await all_rows(conn)}
-    names = {collection.name for collection in configured}
-    left = [row for row in rows.values() if row.name not in names]
-    _refuse_moved(configured, rows)
+    rows = await all_rows(conn)
+    _refuse_moved(configured, {row.name: row for row in rows})
+    known = _matched(configured, rows)
     numbers: dict[str, int] = {}
     for collection in configured:
-        row = rows.get(collection.name) or _renamed(collection, left)
+        row = known.get(collection.name)
         if row is None:
             numbers[collection.name] = await _add(conn, collection)
             continue
@@ -110,36 +132,113 @@ async def enrol(conn: Connection, configured: Sequence[Collection]) -> dict[str,
         ):
             await conn.execute(PUT_BACK, row.number, collection.name, collection.account_id)
         if row.name != collection.name:
-            left.remove(row)
             log.info(events.COLLECTION_RENAMED, before=row.name, collection=collection.name)
-    gone = [row for row in left if row.enabled]
+    gone = [row for row in rows if row.enabled and row not in known.values()]
     if gone:
         await conn.execute(DISABLE, [row.number for row in gone])
         log.info(events.COLLECTION_DISABLED, collections=[row.name for row in gone])
     return numbers
 
 
+async def rename(
+    conn: Connection, before: str, name: str, configured: Sequence[Collection]
+) -> str | None:
+    """Give a collection another name, inside one transaction.
+
+    Returns the name that the next `enrol` gives it, None where the configuration doesn't have it.
+    It may be another, the old one among them, but it is never begun anew beside this one.
+
+    Raises:
+        NotFound: there is no such collection.
+        UsageWrong: the name is taken, or the next run would begin one of the two names anew.
+    """
+    await conn.execute(LOCK)
+    row = await named(conn, before)
+    rows = await all_rows(conn)
+    settings = {each.name: each for each in configured}
+    if name in {each.name for each in rows}:
+        raise UsageWrong(
+            f'There is a collection "{name}" already.',
+            remedy="Choose another name; `bibsync collections list` shows those there are.",
+        )
+    if name in settings and not row.is_library_of(settings[name]):
+        raise UsageWrong(
+            f'The configuration has "{name}" as another library than "{before}".',
+            remedy="Choose another name, or correct the configuration first.",
+        )
+    renamed = replace(row, name=name)
+    known = _matched(configured, [renamed if each == row else each for each in rows])
+    if before in settings and known.get(before) != renamed:
+        raise UsageWrong(
+            f'The configuration has "{before}"; the next run would begin it anew beside "{name}".',
+            remedy=f'Write "{name}" in place of "{before}" there, then say it again.',
+        )
+    await conn.execute(RENAME, row.number, name)
+    return next((said for said, each in known.items() if each == renamed), None)
+
+
+async def contents(conn: Connection, number: int) -> dict[str, int]:
+    """Return how many records, earlier versions, rejects and runs are kept of a collection."""
+    return dict(await conn.fetchrow(CONTENTS, number))
+
+
+async def streams(conn: Connection, number: int) -> set[str]:
+    """Return the streams of a collection that ever had a run."""
+    return {row["stream"] for row in await conn.fetch(STREAMS, number)}
+
+
+async def forget(conn: Connection, number: int) -> None:
+    """Delete a collection and everything that is kept of it, inside one transaction.
+
+    What is large goes first: meanwhile the leases can still be renewed by whoever does this. The
+    fences go too, so that a run that is somehow under way can't commit any more.
+    """
+    await conn.execute(EMPTY, number, timeout=FORGET_S)
+    await conn.execute(FORGET, number, timeout=FORGET_S)
+
+
 def _refuse_moved(configured: Sequence[Collection], rows: dict[str, Row]) -> None:
     problems = []
+    moved: dict[str, None] = {}
     for collection in configured:
         row = rows.get(collection.name)
         if row is None:
             continue
-        for word in ("source", "base_url", "library_id"):
+        for word in LIBRARY:
             before, now = getattr(row, word), getattr(collection, word)
             if before != now:
                 problems.append(
                     f'collections "{collection.name}": {word} was "{before}" and is now "{now}"; '
                     "records of two accounts must not mix"
                 )
+                moved.setdefault(collection.name)
     if problems:
+        forget_each = " && ".join(
+            f"bibsync collections forget {name} --confirm {name}"
+            for name in map(shlex.quote, moved)
+        )
         raise ConfigInvalid(
             tuple(problems),
-            remedy="Give the collection a new name in the file; the old one's records stay.",
+            remedy="Give the collection a new name in the file, then the old one's records stay; "
+            f"or delete them: {forget_each}",
         )
 
 
-def _renamed(collection: Collection, left: list[Row]) -> Row | None:
+def _matched(configured: Sequence[Collection], rows: Sequence[Row]) -> dict[str, Row]:
+    """Return the row of each configured collection that has one, under its name or renamed."""
+    by_name = {row.name: row for row in rows}
+    names = {collection.name for collection in configured}
+    left = [row for row in rows if row.name not in names]
+    known = {}
+    for collection in configured:
+        row = by_name.get(collection.name) or _renamed(collection, left)
+        if row is not None:
+            known[collection.name] = row
+            left = [each for each in left if each != row]
+    return known
+
+
+def _renamed(collection: Collection, left: Sequence[Row]) -> Row | None:
     same = [row for row in left if row.is_account_of(collection)]
     return same[0] if len(same) == 1 else None
 

@@ -4,11 +4,12 @@ Met again with the same bytes (005 and 008/00-05 aside) and reason, a reject is 
 counted as met again, not reported as new.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bibsync.reject import Reject
+from bibsync.reject import Reason, Reject
 from bibsync.store import Connection
 from bibsync.window import Window
 
@@ -43,6 +44,71 @@ where r.reject = $1
 COUNT_OPEN = """
 select collection, count(*) as open from rejects where state = 'open' group by collection
 """
+AMONG = """
+select r.reject as id, c.name as collection, r.state
+from rejects r join collections c on c.collection = r.collection
+where r.reject = any($1::bigint[])
+"""
+CHOSEN_BY_COLLECTION = """
+select c.collection, c.name
+from collections c
+where ($1::int is null or c.collection = $1) and exists (
+    select from rejects r
+    where r.collection = c.collection and ($2::text is null or r.reason = $2)
+      and (r.state = 'open' and $3::bigint[] is null
+           or r.state <> 'resolved' and r.reject = any($3))
+)
+order by c.name
+"""
+CHOSEN = """
+select reject from rejects
+where collection = $1 and ($2::text is null or reason = $2)
+  and (state = 'open' and $3::bigint[] is null or state <> 'resolved' and reject = any($3))
+  and reject < $4
+order by reject desc
+limit $5
+"""
+RAW = "select raw from rejects where collection = $1 and reject = $2"
+RESOLVE = """
+update rejects set state = 'resolved' where collection = $1 and reject = any($2::bigint[])
+"""
+MEET_AGAIN = """
+update rejects r
+set attempts = r.attempts + 1, last_seen = greatest(r.last_seen, $2), message = now.message,
+    reason = case when exists (
+        select from rejects other
+        where other.collection = r.collection and other.identity = r.identity
+          and other.reject <> r.reject
+    ) then r.reason else now.reason end
+from unnest($3::bigint[], $4::text[], $5::text[]) as now (reject, reason, message)
+where r.collection = $1 and r.reject = now.reject
+"""
+DISMISS = """
+with chosen as (
+    select reject from rejects
+    where state = 'open' and ($1::int is null or collection = $1)
+      and ($2::text is null or reason = $2) and ($3::bigint[] is null or reject = any($3))
+    order by collection, reason, identity
+    for update
+)
+update rejects set state = 'dismissed' where reject in (select reject from chosen)
+returning reject
+"""
+FIRST_MET_BY = "select reject from rejects where collection = $1 and run = $2 order by reject"
+LAST = 2**63 - 1
+"""The largest number that PostgreSQL can give to a reject."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which rejects are meant: the open ones of a collection, for a reason; None: of any.
+
+    `numbers` names them one by one instead, dismissed ones too.
+    """
+
+    collection: int | None = None
+    reason: str | None = None
+    numbers: tuple[int, ...] | None = None
 
 
 async def store(
@@ -96,3 +162,65 @@ async def one(conn: Connection, number: int) -> Any | None:
 async def count_open(conn: Connection) -> dict[int, int]:
     """Return how many rejects of each collection wait for a person."""
     return {row["collection"]: row["open"] for row in await conn.fetch(COUNT_OPEN)}
+
+
+async def among(conn: Connection, numbers: Iterable[int]) -> list[Any]:
+    """Return id, collection and state of those of `numbers` that there are."""
+    possible = sorted({number for number in numbers if 0 < number <= LAST})
+    rows: list[Any] = await conn.fetch(AMONG, possible)
+    return rows
+
+
+async def chosen_by_collection(conn: Connection, choice: Choice) -> dict[int, str]:
+    """Return number and name of the collections that the chosen rejects are of, by name."""
+    rows = await conn.fetch(CHOSEN_BY_COLLECTION, choice.collection, choice.reason, choice.numbers)
+    return {row["collection"]: row["name"] for row in rows}
+
+
+async def chosen(
+    conn: Connection, collection: int, choice: Choice, *, before: int = LAST, limit: int
+) -> list[int]:
+    """Return the numbers of the chosen rejects of a collection below `before`, newest first."""
+    rows = await conn.fetch(CHOSEN, collection, choice.reason, choice.numbers, before, limit)
+    return [row["reject"] for row in rows]
+
+
+async def raw(conn: Connection, collection: int, number: int) -> bytes:
+    """Return the bytes of a reject of that collection."""
+    kept: bytes = await conn.fetchval(RAW, collection, number)
+    return kept
+
+
+async def resolve(conn: Connection, collection: int, numbers: Sequence[int]) -> None:
+    """Note that the records of these rejects are stored now."""
+    if numbers:
+        await conn.execute(RESOLVE, collection, numbers)
+
+
+async def meet_again(
+    conn: Connection,
+    collection: int,
+    told: Sequence[tuple[int, Reason, str]],
+    now: datetime,
+) -> None:
+    """Note why these rejects still can't be stored; their state stays.
+
+    A reject takes today's reason as well, unless the same bytes are a reject of another reason too.
+    """
+    if told:
+        numbers, reasons, messages = (list(column) for column in zip(*told, strict=True))
+        await conn.execute(MEET_AGAIN, collection, now, numbers, reasons, messages)
+
+
+async def dismiss(conn: Connection, choice: Choice) -> int:
+    """Dismiss the open ones among the chosen rejects; return how many those were.
+
+    They are locked in the order in which a page's rejects are written.
+    """
+    numbers = choice.numbers
+    return len(await conn.fetch(DISMISS, choice.collection, choice.reason, numbers))
+
+
+async def first_met_by(conn: Connection, collection: int, run: int) -> list[int]:
+    """Return the numbers of the rejects that a run met first."""
+    return [row["reject"] for row in await conn.fetch(FIRST_MET_BY, collection, run)]

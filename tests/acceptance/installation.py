@@ -48,9 +48,19 @@ class Ended:
         return [json.loads(line) for line in self.out.splitlines()]
 
     @property
+    def without_lookups(self) -> list[dict[str, Any]]:
+        """Return the documents but those that are about metadata."""
+        return [each for each in self.documents if each.get("stream") != "metadata"]
+
+    @property
+    def lookups(self) -> list[dict[str, Any]]:
+        """Return the documents that are about metadata."""
+        return [each for each in self.documents if each.get("stream") == "metadata"]
+
+    @property
     def document(self) -> dict[str, Any]:
-        """Return stdout, which must be one line of JSON."""
-        [document] = self.documents
+        """Return stdout, which must be one line of JSON, the look-ups of a run aside."""
+        [document] = self.without_lookups
         return document
 
 
@@ -150,11 +160,10 @@ class Installation:
         return Counter(each["reason"] for each in ended.documents)
 
     async def stream(self, **environ: str) -> dict[str, Any]:
-        """Return what `status --json` says of the only stream of the first collection."""
+        """Return what `status --json` says of the first collection's purchases."""
         ended = await self.run("status", "--json", **environ)
         assert ended.code == 0, ended.err
-        [stream] = ended.document["collections"][0]["streams"]
-        return dict(stream)
+        return dict(ended.document["collections"][0]["streams"][0])
 
     async def start(self, *arguments: object, stdout: int = -1, **environ: str) -> Running:
         """Start a command; `stdout` is a descriptor to be used instead of a pipe."""

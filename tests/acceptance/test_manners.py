@@ -46,11 +46,11 @@ async def test_through_a_pipe_comes_data_without_any_decoration(
 
     assert [0] * len(ended) == [each.code for each in ended]
     assert not any(CONTROL.search(each.out + each.err) for each in ended)
-    assert [[1, 1, 0, 1], 120] == [
+    assert [[2, 1, 0, 1], 120] == [
         [len(each.out.splitlines()) for each in ended[:4]],
         len(ended[-1].out.splitlines()),
     ]
-    assert ended[0].out.split("\t")[:3] == ["springfield", "succeeded", "120"]
+    assert ended[0].out.split("\t")[:4] == ["springfield", "purchases", "succeeded", "120"]
 
 
 async def test_on_a_terminal_a_run_shows_bars_and_status_a_ruled_table(

@@ -38,7 +38,7 @@ async def test_the_document_has_the_contract_s_fields_and_types(
     ended = await installation.run("status", "--json")
 
     [collection] = ended.document["collections"]
-    [stream] = collection["streams"]
+    stream, looked_up = collection["streams"]
     assert ended.document.keys() >= {"schema", "collections", "schedules"}
     assert ended.document["schema"] == "bibsync.status/1"
     assert {name: type(collection[name]) for name in COLLECTION} == COLLECTION
@@ -51,6 +51,11 @@ async def test_the_document_has_the_contract_s_fields_and_types(
     assert stream["last_run"].keys() == run.document.keys()
     assert {k: v for k, v in stream["last_run"].items() if k != "duration_s"} == {
         k: v for k, v in run.document.items() if k != "duration_s"
+    }
+    assert {name: type(looked_up[name]) for name in STREAM} == STREAM
+    assert (looked_up["titles_described"], looked_up["titles_waiting"]) == (120, 0)
+    assert looked_up["last_run"] == run.lookups[0] | {
+        "duration_s": looked_up["last_run"]["duration_s"]
     }
     age = datetime.now(UTC) - datetime.fromisoformat(stream["last_success"])
     assert timedelta(0) <= age < timedelta(minutes=1)

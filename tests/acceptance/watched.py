@@ -43,7 +43,7 @@ class Watched(Vendor):
         """Wait until `number` more requests have come in."""
         come = asyncio.Event()
         self.then(number, come.set)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             await come.wait()
 
     def forget(self) -> None:

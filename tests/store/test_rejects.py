@@ -7,6 +7,7 @@ import pytest
 
 from bibsync.reject import Reason, Reject
 from bibsync.store import Connection, rejects
+from bibsync.store.rejects import Choice
 from bibsync.window import Window
 
 NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
@@ -121,3 +122,69 @@ async def test_rejects_are_listed_by_collection_reason_and_number(conn: Connecti
 
 async def test_an_unknown_number_is_no_reject(conn: Connection):
     assert await rejects.one(conn, 1) is None
+
+
+async def test_the_chosen_are_the_open_ones_or_those_that_are_named(conn: Connection, key: Key):
+    numbers = [
+        (await keep(conn, key, replace(NAMELESS, identity=identity)))[0]["reject"]
+        for identity in (b"1", b"2", b"3", b"4")
+    ]
+    await rejects.resolve(conn, key[0], numbers[:1])
+    await rejects.dismiss(conn, Choice(numbers=tuple(numbers[1:2])))
+
+    async def chosen(choice: Choice, **more: int) -> list[int]:
+        return await rejects.chosen(conn, key[0], choice, limit=9, **more)
+
+    assert numbers[:1:-1] == await chosen(Choice())
+    assert numbers[2:3] == await chosen(Choice(), before=numbers[3])
+    assert numbers[2:0:-1] == await chosen(Choice(numbers=tuple(numbers[:3])))
+    assert await chosen(Choice(reason="oversize_record")) == []
+    assert {key[0]: "Springfield"} == await rejects.chosen_by_collection(conn, Choice())
+    assert {} == await rejects.chosen_by_collection(conn, Choice(numbers=(numbers[0],)))
+    assert {} == await rejects.chosen_by_collection(conn, Choice(collection=key[0] + 1))
+
+
+async def test_only_open_rejects_are_dismissed_and_only_once(conn: Connection, key: Key):
+    [first], [second] = [
+        await keep(conn, key, replace(NAMELESS, identity=identity)) for identity in (b"1", b"2")
+    ]
+    await rejects.resolve(conn, key[0], [first["reject"]])
+
+    counts = [await rejects.dismiss(conn, Choice(reason=NAMELESS.reason)) for _ in range(2)]
+
+    assert counts == [1, 0]
+    states = {row["id"]: row["state"] for row in await rejects.listed(conn, state=None)}
+    assert states == {first["reject"]: "resolved", second["reject"]: "dismissed"}
+
+
+@pytest.mark.parametrize(
+    ("choice", "count"),
+    [
+        (Choice(), 2),
+        (Choice(reason="unreadable_record"), 1),
+        (Choice(reason="oversize_record"), 0),
+        (Choice(collection=10**6), 0),
+    ],
+)
+async def test_rejects_are_dismissed_by_collection_and_reason(
+    conn: Connection, key: Key, choice: Choice, count: int
+):
+    await keep(conn, key, NAMELESS, replace(NAMELESS, reason=Reason.UNREADABLE_RECORD))
+
+    assert count == await rejects.dismiss(conn, choice)
+
+
+async def test_numbers_beyond_what_postgresql_counts_are_no_rejects(conn: Connection, key: Key):
+    [row] = await keep(conn, key, NAMELESS)
+
+    known = await rejects.among(conn, [row["reject"], 10**30, -1, 2**63])
+
+    assert [(row["reject"], "Springfield", "open")] == [tuple(each) for each in known]
+
+
+async def test_the_rejects_a_run_met_first_are_found_by_the_run(conn: Connection, key: Key):
+    [first] = await keep(conn, key, NAMELESS, run=1)
+    [second] = await keep(conn, key, NAMELESS, replace(NAMELESS, identity=b"2"), run=2)
+
+    assert [first["reject"]] == await rejects.first_met_by(conn, key[0], 1)
+    assert [second["reject"]] == await rejects.first_met_by(conn, key[0], 2)

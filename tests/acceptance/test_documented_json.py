@@ -1,0 +1,110 @@
+"""What commands print with --json is what docs/commands.md says, field by field."""
+
+import asyncio
+import json
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from collections import defaultdict
+from typing import Any
+
+from commands_page import SECTIONS, documented
+from installation import Installation, keeps_silent
+from watched import Watched, library, served
+
+from bibsync.simulator import Defect
+
+IN_ONE_PROCESS = """
+import sys
+from bibsync import cli
+for line in sys.argv[1:]:
+    print('{"called": true}', flush=True)
+    cli.run(line.split())
+"""
+"""Loading the program takes longer than all that these commands do."""
+FIRST = """
+run-once --all --dry-run --json
+run-once --all --json
+records export --collection springfield
+"""
+THEN = """
+config check --json
+config show --json
+init --output another.toml --json
+doctor --json
+status --json
+runs list --json
+runs show 1 --json
+collections list --json
+collections forget springfield --json
+records show {key} --collection springfield --json
+records history {key} --collection springfield --json
+records diff {key} --collection springfield --json
+rejects list --json
+rejects show 1 --json
+db status --json
+db upgrade --json
+rejects retry --all --json
+rejects dismiss --all --json
+backfill --collection springfield --since 2d --until 1d --json
+collections rename springfield shelbyville --json
+"""
+OPAQUE = {"marc", "description"}
+"""Documents within documents, whose fields are MARC's, or the vendor's."""
+WITH_DOCUMENTS = {"records export"} | {
+    name.removeprefix("bibsync ")
+    for name, section in SECTIONS.items()
+    if "\nWith `--json`" in section
+}
+WHERE_THERE_IS_ONE = {
+    *("code", "origin", "transient", "message", "remedy", "detail"),  # a problem
+    *("holder", "since"),  # a lease
+    "titles",  # look-ups that wait
+    *("titles_described", "titles_waiting"),
+    *("valid_from", "replaced_at", "replaced_by"),  # a former version, shown
+}
+
+
+def names_in(value: Any) -> set[str]:
+    """Return the names of all fields, at any depth."""
+    if isinstance(value, dict):
+        inner = (names_in(each) for name, each in value.items() if name not in OPAQUE)
+        return set(value).union(*inner)
+    return set().union(*map(names_in, value)) if isinstance(value, list) else set()
+
+
+async def said_by(installation: Installation, lines: str) -> dict[str, list[dict[str, Any]]]:
+    """Run a command a line; return the documents that each printed, by its name."""
+    calls = lines.strip().splitlines()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", IN_ONE_PROCESS, *calls),
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=PIPE,
+        cwd=installation.folder,
+        env=installation.environment(),
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    keeps_silent((out + err).decode())
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for call, printed in zip(calls, out.decode().split('{"called": true}\n')[1:], strict=True):
+        assert printed, f"{call} printed nothing: {err.decode()}"
+        name = next(each for each in WITH_DOCUMENTS if call.startswith(f"{each} "))
+        found[name] += map(json.loads, printed.splitlines())
+    return found
+
+
+async def test_json_has_the_documented_fields_and_no_other(installation: Installation):
+    spoilt = library(titles=60, bad=0.2, defects=[Defect.NO_001])
+    async with served(Watched([spoilt])) as vendor:
+        installation.configure(vendor.collections())
+
+        said = await said_by(installation, FIRST)
+        key = said["records export"][0]["control_number"]
+        said |= await said_by(installation, THEN.format(key=key))
+
+    assert WITH_DOCUMENTS == said.keys()
+    unlike = {}
+    for name, documents in said.items():
+        emitted, written = names_in(documents), documented(f"bibsync {name}")
+        unlike[name] = (emitted - written, written - emitted - WHERE_THERE_IS_ONE)
+    assert {name: fields for name, fields in unlike.items() if any(fields)} == {}
