@@ -57,6 +57,7 @@ async def measure(url: str, *, records: int, rounds: int) -> list[Row]:
 
 
 async def _ours(installed: Installation, phase: Phase) -> float:
+    phase.shelf.lay_out()
     gc.collect()
     with stage.logging_to_nowhere():
         cpu = Cpu()
@@ -66,10 +67,11 @@ async def _ours(installed: Installation, phase: Phase) -> float:
 
 
 async def _theirs(installed: Installation, phase: Phase) -> float:
+    bodies = list(phase.shelf.bodies())
     gc.collect()
     async with store.acquire(installed.pool) as conn:
         cpu = Cpu()
-        written = await ordinary.store(conn, phase.shelf.bodies())
+        written = await ordinary.store(conn, bodies)
         spent = float(cpu)
     return _each(phase, spent, written)
 

@@ -35,6 +35,7 @@ class Shelf:
     def __init__(self, count: int, *, asking: int = 0, retitled: float = 0.0) -> None:
         self.count = count
         self._elements = self._made(LAST_ASKED + timedelta(days=asking), retitled)
+        self._laid_out: dict[tuple[int, int], bytes] = {}
 
     @property
     def now(self) -> datetime:
@@ -48,9 +49,21 @@ class Shelf:
     async def page(self, window: Window, *, offset: int) -> Page:
         """Answer as the vendor would, without a wire."""
         first = (window.start - START) // DAY * A_DAY + offset - 1
-        past = -(-(window.end - START) // DAY) * A_DAY
-        body = marcxml.page(self.elements(first, min(first + PAGE_SIZE, past, self.count)))
+        past = min(first + PAGE_SIZE, -(-(window.end - START) // DAY) * A_DAY, self.count)
+        body = self._laid_out.get((first, past)) or marcxml.page(self.elements(first, past))
         return Page(marc.cut(body))
+
+    def lay_out(self) -> None:
+        """Make the bodies of all pages in advance: making them is the vendor's work, not ours.
+
+        Of a page but a day's first, the first record is the last one of the page before.
+        """
+        for day in range(0, self.count, A_DAY):
+            end = min(day + A_DAY, self.count)
+            for first in range(day, end, PAGE_SIZE - 1):
+                past = min(first + PAGE_SIZE, end)
+                self._laid_out[first, past] = marcxml.page(self.elements(first, past))
+            self._laid_out[end - 1, end] = marcxml.page(self.elements(end - 1, end))
 
     def bodies(self) -> Iterator[bytes]:
         """Yield every page of all days, no record twice."""

@@ -128,8 +128,16 @@ class Inquiry:
     async def _until_told(
         self, ask: Callable[[int], Awaitable[Told]], *, halvable: bool = False
     ) -> Told:
-        """Ask, with the number of the request within the run, until there is an answer."""
+        """Ask, with the number of the request within the run, until there is an answer.
+
+        Most questions are answered at once: what repeats them is set up only for those that aren't.
+        """
         attempt_no = 0
+        unanswered: SourceBusy | None = None
+        try:
+            return await self._ask_once(ask)
+        except SourceBusy as busy:
+            unanswered = busy
 
         def pause(error: Exception) -> bool | float:
             nonlocal attempt_no
@@ -146,10 +154,16 @@ class Inquiry:
 
         async for attempt in stamina.retry_context(pause, attempts=self._attempts, timeout=None):
             with attempt:
-                self._serial += 1
-                self._tally.requests += 1
-                return await ask(self._serial)
+                if unanswered is not None:
+                    first, unanswered = unanswered, None
+                    raise first
+                return await self._ask_once(ask)
         raise AssertionError("stamina yields until an attempt succeeds or raises")
+
+    async def _ask_once(self, ask: Callable[[int], Awaitable[Told]]) -> Told:
+        self._serial += 1
+        self._tally.requests += 1
+        return await ask(self._serial)
 
     def _wait_s(self, busy: SourceBusy, attempt: int) -> float:
         wait_s = backoff.full_jitter(attempt, self._random)

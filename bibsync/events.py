@@ -5,11 +5,14 @@ for another meaning. The log goes to stderr; stdout belongs to data.
 """
 
 import io
+import json
 import logging
 import sys
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, Literal, TextIO, cast
+from typing import Any, Final, Literal, TextIO, cast
 
+import orjson
 import structlog
 
 RUN_STARTED: Final = "run.started"
@@ -50,7 +53,7 @@ def configure(level: Level, style: Format) -> None:
         if console
         else [
             structlog.processors.ExceptionRenderer(exceptions),
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(serializer=_json),
         ]
     )
     structlog.configure(
@@ -64,6 +67,14 @@ def configure(level: Level, style: Format) -> None:
         logger_factory=_to_stderr,
         cache_logger_on_first_use=False,
     )
+
+
+def _json(event: dict[str, Any], default: Callable[[Any], Any]) -> str:
+    """Write an event as JSON: quickly, and where that refuses (a lone surrogate) all the same."""
+    try:
+        return orjson.dumps(event, default=default).decode()
+    except TypeError:
+        return json.dumps(event, default=default)
 
 
 class _Stderr(io.TextIOBase):

@@ -24,7 +24,7 @@ from bibsync.fence import Fence
 from bibsync.reading import MOST_SHIFTS, Reading, Verdict
 from bibsync.run import Tally
 from bibsync.source import Source, present
-from bibsync.store import Connection, blanks, collections, days, lanes, records, windows
+from bibsync.store import Connection, blanks, days, lanes, records, windows
 from bibsync.store.records import Asked
 
 ANALYZE_AFTER = 1000
@@ -203,8 +203,9 @@ class _Perusal:
         async def write(conn: Connection, *, checked: bool = False) -> tuple[Written, bool]:
             at = replace(place, checked=checked)
             written = await contents.write(conn, collection, fresh, at)
-            await windows.checkpoint(conn, desk.fence.key, piece, mark, began=self._began)
-            return written, await collections.is_enabled(conn, collection)
+            return written, await windows.checkpoint(
+                conn, desk.fence.key, piece, mark, began=self._began
+            )
 
         try:
             written, enabled = await desk.fence.commit(write)

@@ -30,6 +30,10 @@ CONTROL = re.compile(
     rb"<(?:[^\s<>/:]+:)?controlfield(?:\s[^<>]*)?\stag\s*=\s*"
     rb"(?:\"(00[158])\"|'(00[158])')[^<>]*(?<!/)>"
 )
+MARKED = (b'001">', b'005">', b'008">')
+"""What follows `tag="` of the control fields that count here."""
+VALUE = 5
+"""Where the value begins behind it."""
 Value = tuple[bytes, int, int]
 Pieces = list[bytes | memoryview]
 
@@ -89,27 +93,27 @@ def _usual(data: bytes) -> tuple[Pieces, list[bytes] | None]:
 
     Returns the masked bytes, in pieces, and the values of 001; None where nothing is spelled so.
     """
-    start = data[: data.find(b"record")] + b'controlfield tag="'
-    pieces: Pieces = []
+    prefix = data[: data.find(b"record")]
+    start = prefix + b'controlfield tag="'
+    head = data.find(prefix + b"datafield")  # control fields come first: the rest is only searched
+    if head < 0 or data.find(start, head) >= 0:
+        head = len(data)
+    parts = data[:head].split(start)
+    if len(parts) == 1:
+        return [], None
     keys: list[bytes] = []
-    done = 0
-    for found in _spelled(start).finditer(data):
-        tag, value, after = found.groups()
-        if tag == b"001":
-            keys.append(value if after else b"\0")
+    for place in range(1, len(parts)):
+        part = parts[place]
+        if not part.startswith(MARKED):
+            continue
+        stop = part.find(b"<", VALUE)
+        if stop < 0:
+            continue
+        if part.startswith(b"001"):
+            keys.append(part[VALUE:stop] if part.startswith(b"</", stop) else b"\0")
         else:
-            begin, stop = found.span(2)
-            pieces += data[done:begin], _mask(tag, value)
-            done = stop
-    pieces.append(memoryview(data)[done:])
-    return pieces, keys if keys or start in data else None
-
-
-@functools.lru_cache(maxsize=64)
-def _spelled(start: bytes) -> re.Pattern[bytes]:
-    """Return what matches 001, 005 and 008 where they begin so and end before the next one does."""
-    begin = re.escape(start)
-    return re.compile(begin + rb'(00[158])">([^<]*+)(?=<)(?!' + begin + rb")(</)?")
+            parts[place] = part[:VALUE] + _mask(part[:3], part[VALUE:stop]) + part[stop:]
+    return [start.join(parts), memoryview(data)[head:]], keys
 
 
 def _unusual(data: bytes, seen: bytes) -> tuple[Pieces, list[bytes]]:
@@ -144,6 +148,8 @@ def _mask(tag: bytes, value: bytes) -> bytes:
 
 def _key(value: bytes) -> str | None:
     """Return the control number that a reader will find in `value`, None where that is in doubt."""
+    if value.isalnum():  # in ASCII, as bytes understand it
+        return value.decode("ascii")
     if PLAIN.fullmatch(value.strip()) is None:
         bare = value
         for reference, _ in REFERENCES:

@@ -168,6 +168,7 @@ async def _pool(url: str, size: int, settings: Mapping[str, str]) -> Pool:
         statement_cache_size=cached,
         server_settings={"application_name": "bibsync", "timezone": "UTC", **settings},
         init=_keep_alive,
+        reset=_keep_settings,
     )
 
 
@@ -180,6 +181,10 @@ async def _keep_alive(conn: Connection) -> None:
     for name, setting in ON_CLIENT:
         if option := getattr(socket, name, None):
             wire.setsockopt(socket.IPPROTO_TCP, option, setting)
+
+
+async def _keep_settings(_: Connection) -> None:
+    """Spare asyncpg's round trip at each release: no setting here outlives its transaction."""
 
 
 async def _refuse_old(pool: Pool) -> None:

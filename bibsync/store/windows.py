@@ -22,6 +22,7 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 on conflict (collection, stream, lane, start_at, end_at) do update
 set kind = excluded.kind, received = excluded.received, last_key = excluded.last_key,
     last_pos = excluded.last_pos, began = excluded.began, failed_at = null, problem = null
+returning (select enabled from collections where collection = $1)
 """
 FAIL = """
 insert into open_windows (
@@ -77,12 +78,13 @@ async def checkpoint(
     mark: tuple[int, str | None, int],
     *,
     began: datetime,
-) -> None:
+) -> bool:
     """Note how far the window is read, inside the transaction that stores the page.
 
-    `mark` is what was received, the last key and its position, counted from 1.
+    `mark` is what was received, the last key and its position, counted from 1. Tells whether the
+    collection is still to be synced.
     """
-    await conn.execute(CHECKPOINT, *key, *_place(piece), *mark, began)
+    return bool(await conn.fetchval(CHECKPOINT, *key, *_place(piece), *mark, began))
 
 
 async def fail(
