@@ -133,11 +133,11 @@ class Inquiry:
         Most questions are answered at once: what repeats them is set up only for those that aren't.
         """
         attempt_no = 0
-        unanswered: SourceBusy | None = None
+        failed: list[SourceBusy] = []
         try:
             return await self._ask_once(ask)
         except SourceBusy as busy:
-            unanswered = busy
+            failed.append(busy)
 
         def pause(error: Exception) -> bool | float:
             nonlocal attempt_no
@@ -154,9 +154,8 @@ class Inquiry:
 
         async for attempt in stamina.retry_context(pause, attempts=self._attempts, timeout=None):
             with attempt:
-                if unanswered is not None:
-                    first, unanswered = unanswered, None
-                    raise first
+                if failed:
+                    raise failed.pop()
                 return await self._ask_once(ask)
         raise AssertionError("stamina yields until an attempt succeeds or raises")
 

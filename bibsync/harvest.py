@@ -245,7 +245,6 @@ async def _begin(
             source,
             fence=mine,
             inquiry=inquiry,
-            breakers=means.breakers,
             tally=tally,
             now=means.now,
         )
@@ -268,9 +267,10 @@ async def _ended(run: Run) -> AsyncIterator[None]:
     """End the run's row when the block ends, also when it is cancelled."""
     try:
         yield
+        _go_on_if_cancelled()
+        await run.end(run.outcome)
     except asyncio.CancelledError:
         with suppress(BibsyncError, TimeoutError):
             async with asyncio.timeout(LAST_WORD_S):
                 await run.end(Outcome.INTERRUPTED)
         raise
-    await run.end(run.outcome)

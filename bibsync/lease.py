@@ -39,11 +39,15 @@ from bibsync.store.leases import Held, Holder
 
 POLL_S = 0.5
 """How often a waiting run looks whether the lease came free."""
+MISSED_AT_MOST_S = 30.0
+"""How long a waiting run bears with a database that is away."""
 LASTING = 5 / 6
 """How much of its time to live a lease that isn't renewed is relied upon."""
 FORGOTTEN = "The collection was forgotten meanwhile."
 START_TOLERANCE_S = 2.0
 """A process that began this much before or after the holder did is the holder."""
+
+BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 Key = tuple[int, str]
 """Collection and stream."""
@@ -71,12 +75,12 @@ class Tenure:
     """
 
     def __init__(
-        self, holder: Holder, *, ttl: timedelta, clock: Callable[[], float] = time.monotonic
+        self, holder: Holder, *, ttl: timedelta, clock: Callable[[], float] | None = None
     ) -> None:
         self.holder = holder
         self._lasting_s = ttl.total_seconds() * LASTING
-        self._clock = clock
-        self._renewed = clock()
+        self._clock = clock or seconds
+        self._renewed = self._clock()
         self._word = asyncio.Event()
 
     @property
@@ -89,14 +93,17 @@ class Tenure:
         self._renewed = began
         self._word.set()
 
-    async def in_force(self) -> None:
-        """Return at once while the lease is surely held, else when it was renewed.
+    async def in_force(self) -> bool:
+        """Return when the lease is surely held: True at once, False after it had to be renewed.
 
         Where it was lost instead, the block that holds it is cancelled, and this with it.
         """
+        at_once = True
         while self.left_s <= 0:
+            at_once = False
             self._word.clear()
             await self._word.wait()
+        return at_once
 
 
 class PostgresLeases:
@@ -175,6 +182,11 @@ async def within(seconds: float) -> AsyncIterator[None]:
         yield
 
 
+def seconds() -> float:
+    """Count seconds that no change of the clock moves, and that a suspended machine counts too."""
+    return time.clock_gettime(BOOT_CLOCK)
+
+
 def this_process() -> Holder:
     """Describe this process as a holder, with a token of its own for each acquisition."""
     pid = os.getpid()
@@ -204,40 +216,48 @@ def is_dead(holder: Holder) -> bool:
 async def _take(
     where: Leases, key: Key, holder: Holder, *, ttl: timedelta, wait: timedelta
 ) -> Tenure:
-    deadline = time.monotonic() + wait.total_seconds()
-    tenure = Tenure(holder, ttl=ttl)
-    try:
-        while held := await where.take(key, holder, ttl=ttl):
-            if time.monotonic() >= deadline:
+    deadline = seconds() + wait.total_seconds()
+    seen = seconds()
+    while True:
+        tenure = Tenure(holder, ttl=ttl)
+        try:
+            held = await where.take(key, holder, ttl=ttl)
+        except store.DISCONNECTED as error:
+            if seconds() >= min(deadline, seen + MISSED_AT_MOST_S):
+                raise store.unavailable(error) from None
+        else:
+            if held is None:
+                return tenure
+            seen = seconds()
+            if seen >= deadline:
                 host = held.holder.replica.rsplit(":", 1)[0]
                 raise LeaseHeld(
                     f"Another run is at it: process {held.holder.process} on {host}, "
                     f"since {held.since:%Y-%m-%d %H:%M} UTC."
                 )
-            await asyncio.sleep(POLL_S)
-            tenure = Tenure(holder, ttl=ttl)
-    except store.DISCONNECTED as error:
-        raise store.unavailable(error) from None
-    return tenure
+        await asyncio.sleep(POLL_S)
 
 
 async def _keep(where: Leases, key: Key, tenure: Tenure, *, ttl: timedelta, random: Random) -> None:
     """Renew until cancelled; the deadline is counted from when the last good renewal began.
 
-    A process that was stopped beyond the deadline tries once more: the answer says whether another
-    run took over meanwhile.
+    A process that was stopped beyond the deadline tries once more. A lease that ran out or was
+    forgotten, and that nobody holds, is taken again: whether another run was there in between is
+    for the fence to say.
     """
     ttl_s = ttl.total_seconds()
     failed: BaseException | None = None
     while True:
         await asyncio.sleep(min(ttl_s / 3 * random.uniform(0.8, 1.0), max(tenure.left_s, 0)))
-        began = time.monotonic()
+        began = seconds()
         left_s = tenure.left_s
         if failed and left_s <= 0:
             raise store.unavailable(failed)
         try:
             async with within(min(ttl_s / 6, left_s if left_s > 0 else ttl_s)):
-                held = await where.renew(key, tenure.holder, ttl=ttl)
+                held = await where.renew(key, tenure.holder, ttl=ttl) or not await where.take(
+                    key, tenure.holder, ttl=ttl
+                )
         except store.DISCONNECTED as error:
             failed = error
             continue

@@ -7,18 +7,20 @@
 Promises: titles come onto the list in the transaction that stores their records, and leave it in
 the one that stores their description; no request is part of either. An error or an empty answer
 says nothing of any title. One title that the vendor chokes on costs no other: what failed together
-is asked for in halves, when everything else was asked.
+is asked for in halves, when everything else was asked; one that fails alone, though others don't,
+is asked for at growing intervals, and titles never asked for come before those asked for in vain.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 
 from bibsync import events
-from bibsync.ask import Breakers, Inquiry
+from bibsync.ask import Breaker, Inquiry
 from bibsync.errors import CollectionPaused, Problem, SourceBusy, SourceError, first_of
 from bibsync.fence import Fence
 from bibsync.item import Items
@@ -26,10 +28,27 @@ from bibsync.perusal import LEFT
 from bibsync.run import Outcome, Tally
 from bibsync.source import Describing, Source
 from bibsync.store import Connection, collections, runs, titles
-from bibsync.store.titles import Described
+from bibsync.store.titles import Described, Due
 
 AT_ONCE = 4
 """Look-ups in flight for one collection; the vendor's budget paces them."""
+MOST_HALVES = 40
+"""So many failed look-ups wait at most to be asked for in halves: then they come first."""
+
+Titles = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Titles of one look-up; `whole` is the look-up that they are a part of, if it failed.
+
+    `known` tells of one title that it had no answer by itself before.
+    """
+
+    titles: Titles
+    whole: Titles
+    known: bool = False
+
 
 log = structlog.get_logger()
 
@@ -47,7 +66,6 @@ class LookUps:
         *,
         fence: Fence,
         inquiry: Inquiry,
-        breakers: Breakers,
         tally: Tally,
         now: Callable[[], datetime],
     ) -> None:
@@ -57,14 +75,15 @@ class LookUps:
         self._collection = fence.key[0]
         self._fence = fence
         self._inquiry = inquiry
-        self._breaker = breakers.of(source.host)
+        self._breaker = Breaker()
         self._tally = tally
         self._now = now
         self._began = now()
         self._paused = False
+        self._in_vain = False
         self._last = ""
         self._turn = asyncio.Lock()
-        self._halves: deque[tuple[str, ...]] = deque()
+        self._halves: deque[Asked] = deque()
 
     @property
     def outcome(self) -> Outcome:
@@ -125,10 +144,10 @@ class LookUps:
     async def _look_up_some(self, source: Describing) -> bool:
         """Look up the next titles; False: none are left."""
         asked = await self._next(source.lookup_size)
-        if not asked:
+        if asked is None:
             return False
         try:
-            answer = await self._inquiry.items(source, asked)
+            answer = await self._inquiry.items(source, asked.titles)
         except SourceBusy as busy:
             await self._fail(asked, busy)
         else:
@@ -136,18 +155,33 @@ class LookUps:
             await self._keep(answer)
         return True
 
-    async def _next(self, most: int) -> tuple[str, ...]:
-        """Return titles to ask for: from the list, then what failed together, in halves."""
+    async def _next(self, most: int) -> Asked | None:
+        """Return what to ask for: new titles, those asked for in vain, what failed in halves."""
         async with self._turn:
-            due = await self._fence.read(
-                lambda conn: titles.due(
-                    conn, self._collection, self._began, after=self._last, limit=most
-                )
+            if len(self._halves) >= MOST_HALVES:
+                return self._halves.popleft()
+            due = await self._due(most)
+            if not due and not self._in_vain:
+                self._in_vain, self._last = True, ""
+                due = await self._due(most)
+            if not due:
+                return self._halves.popleft() if self._halves else None
+            self._last = due[-1].control_number
+            numbers = tuple(each.control_number for each in due)
+            return Asked(numbers, numbers, known=len(due) == 1 and due[0].is_known)
+
+    async def _due(self, most: int) -> tuple[Due, ...]:
+        return await self._fence.read(
+            lambda conn: titles.due(
+                conn,
+                self._collection,
+                self._began,
+                run=self.number,
+                in_vain=self._in_vain,
+                after=self._last,
+                limit=most,
             )
-            if due:
-                self._last = due[-1]
-                return due
-            return self._halves.popleft() if self._halves else ()
+        )
 
     async def _keep(self, answer: Items) -> None:
         """Commit what the vendor told."""
@@ -171,17 +205,34 @@ class LookUps:
         if not enabled:
             raise CollectionPaused(LEFT)
 
-    async def _fail(self, asked: tuple[str, ...], busy: SourceBusy) -> None:
-        """Leave titles on the list with the reason; ask for several once more, in halves."""
-        why = f"{busy.code}: {busy.message}"
-        await self._fence.commit(lambda conn: titles.fail(conn, self._collection, asked, why))
-        log.warning(events.LOOKUP_FAILED, titles=len(asked), code=busy.code, outcome=busy.outcome)
-        self._breaker.fail(asked)
+    async def _fail(self, asked: Asked, busy: SourceBusy) -> None:
+        """Leave titles on the list with the reason; ask for several once more, in halves.
+
+        A title that fails alone is no trouble of the vendor's where it answered for others.
+        """
+        why, now, collection = f"{busy.code}: {busy.message}", self._now(), self._collection
+        alone = len(asked.titles) == 1
+        is_its_own = alone and (asked.known or self._tally.pages > 0)
+
+        async def write(conn: Connection) -> None:
+            await titles.fail(conn, collection, asked.titles, why, run=self.number)
+            if is_its_own:
+                await titles.defer(conn, collection, asked.titles[0], why, now)
+
+        await self._fence.commit(write)
+        log.warning(
+            events.LOOKUP_FAILED, titles=len(asked.titles), code=busy.code, outcome=busy.outcome
+        )
+        if is_its_own:
+            self._tally.unanswered += 1
+            return
+        self._breaker.fail(asked.whole)
         if self._breaker.open:
             raise busy
-        if len(asked) > 1:
-            middle = len(asked) // 2
-            self._halves += (asked[:middle], asked[middle:])
+        if alone:
+            self._tally.unanswered += 1
+            self.problem = busy.problem
             return
-        self._tally.unanswered += 1
-        self.problem = busy.problem
+        middle = len(asked.titles) // 2
+        for half in (asked.titles[:middle], asked.titles[middle:]):
+            self._halves.append(Asked(half, asked.whole))

@@ -13,12 +13,14 @@ from bibsync.item import Items
 from bibsync.record import RawRecord
 from bibsync.window import Window, whole_seconds
 
-Permit = Callable[[], Awaitable[None]]
-"""Returns when a request may go out: at once, while the run surely has the right to run."""
+Permit = Callable[[], Awaitable[bool]]
+"""Returns when a request may go out: True at once, while the run surely has the right to run; False
+after a wait, in which the vendor may have asked for a pause."""
 
 
-async def always() -> None:
+async def always() -> bool:
     """Let every request go out: nobody else can be at it."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,7 +169,8 @@ class Host:
         limit = within.total_seconds()
         async with self._places:
             await self.budget.turn(vendor)
-            await permit()
+            while not await permit():
+                await self.budget.turn(vendor)
             try:
                 async with asyncio.timeout(limit):
                     return await self._exchange(url, sign, limit, vendor)

@@ -33,7 +33,10 @@ ON_SERVER = {
     "tcp_keepalives_count": str(PROBES),
 }
 ON_CLIENT = (("TCP_KEEPIDLE", IDLE_S), ("TCP_KEEPINTVL", INTERVAL_S), ("TCP_KEEPCNT", PROBES))
-IDENTITY = "select current_database() || ' ' || min(applied_at)::text from schema_migrations"
+IDENTITY = """
+select oid || ' ' || datname || ' ' || (select min(applied_at) from schema_migrations)
+from pg_database where datname = current_database()
+"""
 OLDEST = 14
 """The first major version with multiranges, which coverage is kept in."""
 

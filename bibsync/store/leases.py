@@ -19,6 +19,7 @@ set holder = excluded.holder, replica = excluded.replica, machine = excluded.mac
     process = excluded.process, process_began = excluded.process_began,
     since = excluded.since, expires_at = excluded.expires_at
 where l.expires_at < clock_timestamp() or l.holder in ($3, $9)
+   or l.expires_at > clock_timestamp() + $8 + interval '1 hour'
 returning true
 """
 HELD = """

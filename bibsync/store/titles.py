@@ -4,10 +4,10 @@ A title is on the list as long as `due_at` is set. A description takes it off; w
 with the reason, and is asked for again at growing intervals: nothing is given up.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bibsync.item import Description
 from bibsync.store import Connection
@@ -19,11 +19,17 @@ order by control_number
 on conflict (collection, control_number) do nothing
 """
 DUE = """
-select control_number from titles
-where collection = $1 and due_at <= $2 and control_number > $3
-order by control_number limit $4
+select control_number, attempts > 0 as is_known from titles
+where collection = $1 and due_at <= $2 and asked_by is distinct from $3
+  and (problem is not null) = $4 and control_number > $5
+order by control_number limit $6
 """
 COUNT_DUE = "select count(*) from titles where collection = $1 and due_at <= $2"
+WAITING = """
+select control_number, wanted_since, due_at, problem from titles
+where collection = $1 and due_at is not null and control_number > $2
+order by control_number limit $3
+"""
 DESCRIBE = """
 with answer as (
     select * from unnest($2::text[], $3::text[], $4::bytea[])
@@ -37,7 +43,7 @@ judged as (
 ),
 noted as (
     update titles t
-    set looked_up_at = $5, due_at = null, attempts = 0, problem = null,
+    set looked_up_at = $5, due_at = null, absences = 0, attempts = 0, problem = null,
         described_at = case when is_new or is_changed then $5 else t.described_at end,
         fingerprint = case when is_new or is_changed then j.fingerprint else t.fingerprint end,
         description = case when is_new or is_changed then j.description::json else t.description end
@@ -48,12 +54,18 @@ select is_new, coalesce(is_changed, false) as is_changed from judged
 """
 POSTPONE = """
 update titles
+set absences = absences + 1, attempts = 0, problem = $3,
+    due_at = $4::timestamptz + (least(2 ^ least(absences, 10), 64) - 0.25) * interval '1 day'
+where collection = $1 and control_number = any($2::text[])
+"""
+DEFER = """
+update titles
 set attempts = attempts + 1, problem = $3,
     due_at = $4::timestamptz + (least(2 ^ least(attempts, 10), 64) - 0.25) * interval '1 day'
 where collection = $1 and control_number = any($2::text[])
 """
 FAIL = """
-update titles set attempts = attempts + 1, problem = $3
+update titles set problem = $3, asked_by = $4
 where collection = $1 and control_number = any($2::text[])
 """
 STANDINGS = """
@@ -63,6 +75,7 @@ select collection, count(*) filter (where description is not null) as described,
 from titles group by collection
 """
 
+BATCH = 500
 ABSENT = "absent: the vendor's list leaves it out"
 """The reason of a title that the vendor, asked for it, did not mention."""
 
@@ -93,12 +106,29 @@ async def want(
         await conn.execute(WANT, collection, keys, now)
 
 
+class Due(NamedTuple):
+    """A title to be looked up; `is_known`: it was asked for alone before and had no answer."""
+
+    control_number: str
+    is_known: bool
+
+
 async def due(
-    conn: Connection, collection: int, now: datetime, *, after: str, limit: int
-) -> tuple[str, ...]:
-    """Return titles to be looked up now, by control number, those behind `after` only."""
-    rows = await conn.fetch(DUE, collection, now, after, limit)
-    return tuple(row["control_number"] for row in rows)
+    conn: Connection,
+    collection: int,
+    now: datetime,
+    *,
+    run: int,
+    in_vain: bool,
+    after: str,
+    limit: int,
+) -> tuple[Due, ...]:
+    """Return titles that are due and that `run` hasn't failed to look up, by control number.
+
+    Of those behind `after` only; `in_vain`: those that were asked for before, or the others.
+    """
+    rows = await conn.fetch(DUE, collection, now, run, in_vain, after, limit)
+    return tuple(Due(*row) for row in rows)
 
 
 async def count_due(conn: Connection, collection: int, now: datetime) -> int:
@@ -131,9 +161,28 @@ async def postpone(conn: Connection, collection: int, absent: Sequence[str], now
         await conn.execute(POSTPONE, collection, sorted(absent), ABSENT, now)
 
 
-async def fail(conn: Connection, collection: int, titles: Sequence[str], why: str) -> None:
-    """Note why titles could not be looked up; they stay due."""
-    await conn.execute(FAIL, collection, sorted(titles), why)
+async def defer(conn: Connection, collection: int, title: str, why: str, now: datetime) -> None:
+    """Keep a title on the list that the vendor has no answer for, though for others: due as above.
+
+    Else it would be asked for first and in vain by every run.
+    """
+    await conn.execute(DEFER, collection, [title], why, now)
+
+
+async def fail(
+    conn: Connection, collection: int, titles: Sequence[str], why: str, *, run: int
+) -> None:
+    """Note why `run` could not look titles up; they stay due."""
+    await conn.execute(FAIL, collection, sorted(titles), why, run)
+
+
+async def waiting(conn: Connection, collection: int) -> AsyncGenerator[Any, None]:
+    """Yield the titles on the list with the reason, by control number, in constant memory."""
+    last = ""
+    while rows := await conn.fetch(WAITING, collection, last, BATCH):
+        for row in rows:
+            yield row
+        last = rows[-1]["control_number"]
 
 
 async def standings(conn: Connection) -> dict[int, Standing]:

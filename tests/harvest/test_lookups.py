@@ -195,7 +195,65 @@ async def test_a_title_that_the_vendor_chokes_on_costs_no_other(world: World):
 
     assert {"t00030", "t00077"} == set(await world.listed())
     assert 118 == len(await world.described()) == summary.tally.received
-    assert (2, Outcome.PARTIAL) == (summary.tally.unanswered, summary.outcome)
+    assert (2, Outcome.SUCCEEDED) == (summary.tally.unanswered, summary.outcome)
+
+
+async def test_titles_that_the_vendor_chokes_on_starve_no_other(world: World):
+    """One in each of the first eight look-ups: five of them failing in a row end a run."""
+    world.configure(retries=0)
+    world.vendor.purchases = today(400)
+    chokers = {f"t{n:05d}" for n in range(0, 200, 25)}
+    await world.harvest()
+
+    def deny(asked):
+        if chokers & set(asked):
+            raise busy()
+
+    world.vendor.deny = deny
+    for day in range(4):
+        world.now = NOW + day * DAY
+        await world.look_up()
+
+    assert chokers == set(await world.listed())
+    assert 400 - len(chokers) == len(await world.described())
+
+
+async def test_a_title_that_fails_alone_is_asked_for_ever_less_often_and_fails_no_later_run(
+    world: World,
+):
+    world.configure(retries=0)
+    world.vendor.purchases = today(3)
+    world.vendor.deny = poisoned("t00001")
+    await world.harvest()
+    asked_on, outcomes = [], set()
+
+    for day in range(40):
+        world.now = NOW + day * DAY
+        before = len(world.vendor.look_ups)
+        outcomes.add((await world.look_up()).outcome)
+        if len(world.vendor.look_ups) > before:
+            asked_on.append(day)
+
+    assert [0, 1, 3, 7, 15, 31] == asked_on
+    assert {Outcome.SUCCEEDED} == outcomes
+    assert {"t00001": "source_busy: The vendor is busy."} == await world.listed()
+
+
+async def test_new_titles_come_before_those_that_were_asked_for_in_vain(world: World):
+    world.configure(retries=0)
+    world.vendor.purchases = today(30)
+    await world.harvest()
+    world.vendor.deny = poisoned(*titles_of(world))
+    await world.look_up()
+    world.vendor.purchases += [Bought(NOW - DAY / 4, f"z{n}") for n in range(3)]
+    await world.harvest()
+    world.vendor.look_ups.clear()
+    world.vendor.deny = None
+
+    await world.look_up()
+
+    assert ("z0", "z1", "z2") == world.vendor.look_ups[0]
+    assert 33 == len(await world.described())
 
 
 async def test_a_vendor_that_is_away_is_left_alone_soon(world: World):

@@ -399,6 +399,7 @@ async def test_row_27_one_look_up_that_is_not_found_costs_no_title_its_descripti
     assert {"t00003"} == set(await world.listed())
 
     world.vendor.deny = None
+    world.now += DAY
     await world.look_up()
 
     assert world.truth() == await world.described()

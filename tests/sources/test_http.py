@@ -14,6 +14,7 @@ from wire import Said, Wire, answer
 from yarl import URL
 
 from bibsync.errors import SourceBusy, SourceError, SourceTimedOut
+from bibsync.source import always
 from bibsync.sources.http import AT_ONCE, Hosts, address
 
 SECRET = "canary-signature+of/it="
@@ -33,14 +34,48 @@ class Source:
         self.signed_at.append(at)
         return {"X-Signature": SECRET}
 
-    async def get(self, *, within=5 * SECOND, path="page?secret-query"):
+    async def get(self, *, within=5 * SECOND, path="page?secret-query", permit=always):
         url = URL(f"{self.url}{path}", encoded=True)
-        return await self.host.get(url, sign=self.sign, within=within, vendor="The vendor")
+        return await self.host.get(
+            url, sign=self.sign, within=within, vendor="The vendor", permit=permit
+        )
 
 
 @pytest.fixture
 def source(wire, hosts):
     return Source(hosts, wire.url)
+
+
+async def test_no_request_goes_out_before_it_is_permitted(wire, source):
+    """The lease of a process that was stopped is in doubt: another may be at it."""
+    asked, granted = asyncio.Event(), asyncio.Event()
+
+    async def permit():
+        asked.set()
+        await granted.wait()
+        return True
+
+    wire.say(answer(200, body=b"told"))
+    task = asyncio.create_task(source.get(permit=permit))
+    await asked.wait()
+
+    assert wire.heads == []
+
+    granted.set()
+
+    assert (await task).body == b"told"
+
+
+async def test_a_pause_that_began_while_a_permit_was_waited_for_is_kept(wire, source):
+    async def permit():
+        await source.host.budget.postpone(120)
+        return False
+
+    with pytest.raises(SourceBusy) as raised:
+        await source.get(permit=permit)
+
+    assert raised.value.outcome == "postponed"
+    assert wire.heads == []
 
 
 async def test_a_pause_binds_every_collection_at_that_host(wire, hosts, source):

@@ -51,6 +51,16 @@ class TestPostgresLeases(LeaseConformance):
         assert not await leases.held_now(pool)
 
 
+    async def test_a_lease_that_lasts_longer_than_any_can_is_taken(
+        self, where: Leases, key: Key, pool: Pool
+    ):
+        """The server's clock was set back behind its holder's death."""
+        await where.take(key, replace(lease.this_process(), machine="elsewhere"), ttl=TTL)
+        await pool.execute("update leases set expires_at = now() + interval '2 hours'")
+
+        assert await where.take(key, lease.this_process(), ttl=TTL) is None
+
+
 @dataclass
 class Weak:
     """Leases whose answers can be made to fail: `renewing` is called before each renewal."""
@@ -206,6 +216,43 @@ async def test_a_lost_lease_cancels_the_block(weak: Weak, key: Key, expire: Expi
     with pytest.raises(LeaseLost):
         await work()
     assert await weak.where.renew(key, other, ttl=TTL), "the new holder keeps it"
+
+
+async def test_a_lease_that_ran_out_and_that_nobody_holds_is_taken_again(
+    weak: Weak, key: Key, expire: Expire
+):
+    """The server's clock was set forward, or it stood still for longer than the lease lasts."""
+    async with hold(weak, key, ttl=SHORT) as tenure:
+        await expire(key)
+        weak.asked.clear()
+        await weak.asked.wait()
+
+        assert await tenure.in_force()
+        assert (await weak.where.take(key, lease.this_process(), ttl=TTL)).holder == tenure.holder
+
+
+async def test_whoever_waits_bears_with_a_database_that_is_away_for_a_moment(weak: Weak, key: Key):
+    failures = iter([ConnectionResetError] * 2)
+
+    def fail_twice() -> None:
+        for error in failures:
+            raise error
+
+    weak.taking = fail_twice
+    async with hold(weak, key, wait=timedelta(seconds=30)) as tenure:
+        assert await weak.where.renew(key, tenure.holder, ttl=TTL)
+
+
+async def test_whoever_does_not_wait_is_told_at_once_that_the_database_is_away(
+    weak: Weak, key: Key
+):
+    def fail() -> None:
+        raise ConnectionResetError
+
+    weak.taking = fail
+    with pytest.raises(StoreUnavailable):
+        async with hold(weak, key):
+            pass
 
 
 async def test_a_renewal_that_fails_once_costs_nothing(weak: Weak, key: Key):

@@ -17,7 +17,8 @@ def told(control_number: str, words: str = "{}") -> Description:
 
 
 async def due(conn: Connection, key: Key, now: datetime = NOW, **limits: object) -> list[str]:
-    return [*await titles.due(conn, key[0], now, **{"after": "", "limit": 100} | limits)]
+    asked = {"run": 1, "in_vain": False, "after": "", "limit": 100} | limits
+    return [each.control_number for each in await titles.due(conn, key[0], now, **asked)]
 
 
 async def test_a_title_is_wanted_once_and_since_the_first_time(conn: Connection, key: Key):
@@ -82,18 +83,50 @@ async def test_an_absent_title_is_due_in_a_day_then_in_2_4_up_to_64(
     for _ in range(times):
         await titles.postpone(conn, key[0], ["a"], NOW)
 
-    assert [] == await due(conn, key, NOW + days * DAY - DAY / 2)
-    assert ["a"] == await due(conn, key, NOW + days * DAY)
+    assert [] == await due(conn, key, NOW + days * DAY - DAY / 2, in_vain=True)
+    assert ["a"] == await due(conn, key, NOW + days * DAY, in_vain=True)
 
 
-async def test_a_title_without_an_answer_stays_due_and_says_why(conn: Connection, key: Key):
+async def test_a_title_without_an_answer_stays_due_for_other_runs_and_says_why(
+    conn: Connection, key: Key
+):
+    await titles.want(conn, key[0], ["a", "b"], NOW)
+
+    await titles.fail(conn, key[0], ["a"], "source_busy: The vendor is busy.", run=1)
+
+    assert ["b"] == await due(conn, key, in_vain=False)
+    assert [] == await due(conn, key, in_vain=True)
+    assert ["a"] == await due(conn, key, in_vain=True, run=2)
+    found = [row async for row in titles.waiting(conn, key[0])]
+    assert [("a", "source_busy: The vendor is busy."), ("b", None)] == [
+        (row["control_number"], row["problem"]) for row in found
+    ]
+
+
+async def test_an_outage_does_not_delay_what_is_left_out_once_behind_it(conn: Connection, key: Key):
+    await titles.want(conn, key[0], ["a"], NOW)
+    for run in range(20):
+        await titles.fail(conn, key[0], ["a"], "source_busy", run=run)
+
+    await titles.postpone(conn, key[0], ["a"], NOW)
+
+    assert ["a"] == await due(conn, key, NOW + DAY, in_vain=True)
+
+
+@pytest.mark.parametrize(("times", "days"), [(1, 1), (3, 4), (9, 64)])
+async def test_a_title_that_fails_alone_is_due_at_growing_intervals(
+    conn: Connection, key: Key, times: int, days: int
+):
     await titles.want(conn, key[0], ["a"], NOW)
 
-    await titles.fail(conn, key[0], ["a"], "source_busy: The vendor is busy.")
+    for _ in range(times):
+        await titles.defer(conn, key[0], "a", "source_busy", NOW)
 
-    assert ["a"] == await due(conn, key)
-    row = await conn.fetchrow("select attempts, problem from titles")
-    assert (1, "source_busy: The vendor is busy.") == tuple(row)
+    assert [] == await due(conn, key, NOW + days * DAY - DAY / 2, in_vain=True)
+    [title] = await titles.due(
+        conn, key[0], NOW + days * DAY, run=9, in_vain=True, after="", limit=9
+    )
+    assert titles.Due("a", is_known=True) == title
 
 
 async def test_titles_stand_as_described_or_waiting(conn: Connection, key: Key):
