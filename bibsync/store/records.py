@@ -20,7 +20,10 @@ BATCH = 200
 
 UNLIKE = """
 select asked.place, s.raw_hash is not distinct from asked.raw_hash as is_stale
-from unnest($2::text[], $3::bytea[]) with ordinality as asked (control_number, raw_hash, place)
+from (
+    select control_number, place, substring($3::bytea from place::int * 32 - 31 for 32) as raw_hash
+    from unnest(string_to_array($2, chr(31))) with ordinality as a (control_number, place)
+) as asked
 left join record_states s on s.collection = $1 and s.control_number = asked.control_number
 where s.raw_hash is distinct from asked.raw_hash or s.last_seen <= $4
 """
@@ -158,13 +161,13 @@ async def unlike(
     Returns the places in `answered`, from 0, of those that are new or have other bytes: False; and
     of those that are equal, but whose `last_seen` is old enough to be written anew: True. The
     comparison is PostgreSQL's, so that a page without news, which is nearly every page, costs the
-    client next to nothing.
+    client next to nothing; one text and one run of hashes cost it a third of two arrays.
     """
     rows = await conn.fetch(
         UNLIKE,
         collection,
-        [control_number for control_number, _ in answered],
-        [raw_hash for _, raw_hash in answered],
+        "\x1f".join([control_number for control_number, _ in answered]),
+        b"".join([raw_hash for _, raw_hash in answered]),
         now - TOUCH_AFTER,
     )
     return {row["place"] - 1: row["is_stale"] for row in rows}
