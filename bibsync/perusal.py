@@ -26,6 +26,7 @@ from bibsync.run import Tally
 from bibsync.source import Source, present
 from bibsync.store import Connection, blanks, days, lanes, records, windows
 from bibsync.store.records import Asked
+from bibsync.window import day
 
 ANALYZE_AFTER = 1000
 """A run that stored this many new records refreshes the planner's figures, once."""
@@ -242,9 +243,9 @@ class _Perusal:
         desk, piece, window = self._desk, self._piece, self._piece.window
         key, now = desk.fence.key, desk.now()
         cutoff = desk.memory.cutoff or window.end
-        complete = desk.daybook.note(
-            window, self._asked_at, None if blank else self._reading.names()
-        )
+        is_a_day = window == day(window.start)  # of others nobody wants the names
+        names = self._reading.names() if is_a_day and not blank else None
+        complete = desk.daybook.note(window, self._asked_at, names)
 
         async def write(conn: Connection) -> None:
             if blank:

@@ -66,10 +66,9 @@ class Reading:
     gave: bool = False
     """Whether the window ever gave a record: from then on an empty answer isn't its end."""
     _overlap: tuple[str, ...] = ()
-    _seen: set[int] = field(default_factory=set)
-    _digest: int = 0
+    _seen: set[str] = field(default_factory=set)
     _repeats: set[str] = field(default_factory=set)
-    _pass_before: set[int] | None = None
+    _pass_before: set[str] | None = None
 
     @classmethod
     def resumed(cls, page_size: int, *, last_key: str | None, last_pos: int) -> "Reading":
@@ -92,7 +91,10 @@ class Reading:
 
         None where the reading was resumed and doesn't know them all.
         """
-        return (len(self._seen), self._digest.to_bytes(32)) if self.whole else None
+        if not self.whole:
+            return None
+        told = "\n".join(sorted(self._seen)).encode("utf-8", "surrogatepass")
+        return len(self._seen), hashlib.sha256(told).digest()
 
     def take(self, page: Sequence[Entry]) -> tuple[Verdict, int]:
         """Judge an answer that isn't blank.
@@ -125,7 +127,7 @@ class Reading:
         if not fresh:
             return self._without_new(known), known
         self.gave = True
-        repeats = {e.name for e in fresh if e.identified and hash(e.name) in self._seen}
+        repeats = {e.name for e in fresh if e.identified and e.name in self._seen}
         if repeats - self._repeats:
             self._repeats |= repeats
             return self._shift(), known
@@ -152,11 +154,7 @@ class Reading:
 
     def _see(self, page: Iterable[Entry]) -> None:
         self.gave = True
-        for entry in page:
-            if hash(entry.name) not in self._seen:
-                self._seen.add(hash(entry.name))
-                name = hashlib.sha256(entry.name.encode()).digest()
-                self._digest = (self._digest + int.from_bytes(name)) % (1 << 256)
+        self._seen.update(entry.name for entry in page)
 
     def _mark(self, page: Sequence[Entry]) -> int:
         """Choose the record to ask for again: the last identified one that leaves room for more."""
@@ -173,14 +171,14 @@ class Reading:
 
     def _begin(self) -> None:
         self.received, self.last_key, self.last_pos = 0, None, 0
-        self._overlap, self._seen, self._digest, self.whole = (), set(), 0, True
+        self._overlap, self._seen, self.whole = (), set(), True
 
     def _take_loosely(self, page: Sequence[Entry]) -> tuple[Verdict, int]:
         if not page:
             return self.take_blank(), 0
         first = self.offset
-        known = 1 if self.received and page and hash(page[0].name) in self._seen else 0
-        if all(hash(entry.name) in self._seen for entry in page):
+        known = 1 if self.received and page and page[0].name in self._seen else 0
+        if all(entry.name in self._seen for entry in page):
             return self._end_pass(proven=True), known
         self._see(page)
         self.received = first + len(page) - 1
