@@ -80,7 +80,8 @@ def find(option: Path | None, environ: Mapping[str, str]) -> Path | None:
     named = option or Path(variable or "")
     if not _exists(named):
         origin = "--config" if option else "BIBSYNC_CONFIG"
-        raise ConfigInvalid((f"{origin}: there is no file {quote(str(named))}",))
+        sentence = f"{origin}: there is no file {quote(str(named))}"
+        raise ConfigInvalid((sentence,), remedy="Write one with `bibsync init`, or name another.")
     return named
 
 
@@ -184,7 +185,8 @@ def _check_notify(layers: Layers, section: Section, notify: Notify) -> None:
 def _check_windows(layers: Layers, section: Section, sync: Sync) -> None:
     written = section.origins.keys() & {"window", "max_window"}
     if sync.window > sync.max_window and written and written <= section.given.keys():
-        origin = section.origins.get("window") or section.origins["max_window"]
+        places = (section.origins[key] for key in ("window", "max_window") if key in written)
+        origin = max(places, key=lambda place: place.line)  # whatever came later is at fault
         widths = f"window {values.shown(sync.window)} is wider than max_window"
         layers.problem(section, origin, f"{widths} {values.shown(sync.max_window)}")
 

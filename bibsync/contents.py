@@ -15,7 +15,7 @@ from bibsync import marc, store
 from bibsync.fence import Fence
 from bibsync.reading import Entry
 from bibsync.record import RawRecord, Record
-from bibsync.reject import Reason, Reject
+from bibsync.reject import Reason, Reject, sentence
 from bibsync.source import Page
 from bibsync.store import Connection, records, rejects, titles
 from bibsync.store.records import Asked
@@ -167,7 +167,7 @@ async def _fitting(conn: Connection, collection: int, item: Item, place: Place) 
         )
     except store.UNSTORABLE as error:
         cause = f"{type(error).__name__}, record {item.control_number[:100]!a}"
-        why = f"can't be held by PostgreSQL: {cause}"
+        why = sentence(Reason.UNREADABLE_RECORD, f"PostgreSQL can't hold it: {cause}")
         raw = item.raw
         reject = Reject(Reason.UNREADABLE_RECORD, why, raw.data, raw.identity, raw.position)
         return Item(raw, reject, "")

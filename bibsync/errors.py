@@ -24,6 +24,7 @@ a `cause` and `default_remedy` in plain sentences, of which docs/problems.md is 
 of an error says what happened this time. `Problem` is what JSON and the log show of an error.
 """
 
+import errno
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -66,7 +67,7 @@ class BibsyncError(Exception):
         "bibsync has a defect. What was stored stays stored, and nothing half done: a page is "
         "stored whole or not at all."
     )
-    origin: ClassVar[Origin] = "bibsync"
+    origin: Origin = "bibsync"
     transient: ClassVar[bool] = False
     exit_code: ClassVar[int] = 1
     default_remedy: ClassVar[str] = "Run again with --debug and report what it prints."
@@ -132,7 +133,7 @@ class SourceError(BibsyncError):
 
     code = "source_failed"
     cause = "The vendor gave no usable answer. What was asked for is not counted as read."
-    origin: ClassVar[Origin] = "source"
+    origin: Origin = "source"
     exit_code = 6
     default_remedy = "Nothing is lost: the next run asks again."
 
@@ -142,7 +143,7 @@ class SourceBusy(SourceError):
 
     `retry_after` is the least number of seconds to wait, None where the vendor named none.
     `outcome` is one word for the log and for counters: html, reset, http_503 ... It has a cause and
-    a remedy of its own, see `fault`.
+    a remedy of its own, see `fault`; some of them speak of the network, not of the vendor.
     """
 
     code = "source_busy"
@@ -164,6 +165,8 @@ class SourceBusy(SourceError):
     ) -> None:
         super().__init__(message, remedy=remedy or fault.plain(outcome).remedy)
         self.outcome = self.detail = outcome
+        if outcome in fault.OF_NETWORK:
+            self.origin = "network"
         self.retry_after = retry_after
 
 
@@ -222,7 +225,7 @@ class SourceMisled(SourceError):
         "points elsewhere, or has never found the library. Nothing more is read until that is "
         "mended; what is stored stays."
     )
-    origin: ClassVar[Origin] = "config"
+    origin: Origin = "config"
     default_remedy = "Check base_url and library_id of this collection."
 
 
@@ -235,7 +238,7 @@ class StoreUnavailable(BibsyncError):
         "stored stays stored; a page that was being stored is stored whole or not at all, and "
         "is asked for again."
     )
-    origin: ClassVar[Origin] = "network"
+    origin: Origin = "network"
     transient = True
     exit_code = 7
     default_remedy = (
@@ -251,7 +254,7 @@ class SchemaUnfit(StoreUnavailable):
         "The tables in the database are older or newer than this version of bibsync. Nothing "
         "was changed."
     )
-    origin: ClassVar[Origin] = "bibsync"
+    origin: Origin = "bibsync"
     transient = False
     default_remedy = "Run `bibsync db upgrade`, or install the bibsync that made this database."
 
@@ -264,7 +267,7 @@ class RedisUnavailable(BibsyncError):
         "Redis is configured and can't be reached or used. Nothing was begun: without it, "
         "replicas would not know what the others do."
     )
-    origin: ClassVar[Origin] = "network"
+    origin: Origin = "network"
     transient = True
     exit_code = 7
     default_remedy = (
@@ -331,6 +334,29 @@ class NotWritten(BibsyncError):
         "the device failed. A file that was named holds no part of it, and keeps what it held."
     )
     default_remedy = "Free some space or choose another place, and try again."
+
+    def __init__(self, message: str, *, why: int | None = None, remedy: str | None = None) -> None:
+        """Say what can't be written; `why` is the operating system's errno."""
+        super().__init__(message, remedy=remedy or NOT_WRITTEN.get(why or 0))
+
+
+_NO_SPACE: Final = "Free some space there or choose another place, and try again."
+_NO_FOLDER: Final = "Make that folder first, or choose another place."
+_FORBIDDEN: Final = "Choose a place where this user may write, or let this user write there."
+NOT_WRITTEN: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        errno.ENOSPC: _NO_SPACE,
+        errno.EDQUOT: _NO_SPACE,
+        errno.EACCES: _FORBIDDEN,
+        errno.EPERM: _FORBIDDEN,
+        errno.EROFS: _FORBIDDEN,
+        errno.ENOENT: _NO_FOLDER,
+        errno.ENOTDIR: _NO_FOLDER,
+        errno.EISDIR: "That is a folder: name a file in it.",
+        errno.ENAMETOOLONG: "Choose a shorter name.",
+    }
+)
+"""What to do where the operating system says why something can't be written."""
 
 
 def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -178,6 +178,8 @@ STATUSES: Final[Mapping[Status, Plain]] = {
     ),
     Status("http_504"): Plain("The vendor's front server waited too long for an answer.", LATER),
 }
+OF_NETWORK: Final = frozenset({Fault.DNS, Fault.CONNECT, Fault.TLS, Fault.RESET})
+"""What went wrong between this machine and the vendor: nobody there has said a word."""
 OTHER_STATUS: Final = Plain(
     "The vendor, or a proxy in its place, answered with another HTTP status than 200 (OK); the "
     "message names it.",

@@ -34,7 +34,7 @@ import structlog
 
 from bibsync import events, store
 from bibsync.errors import LeaseHeld, LeaseLost, first_of
-from bibsync.store import Pool, leases
+from bibsync.store import Connection, Pool, leases
 from bibsync.store.leases import Held, Holder
 
 POLL_S = 0.5
@@ -211,6 +211,12 @@ def is_dead(holder: Holder) -> bool:
         return True
     except psutil.Error:
         return False
+
+
+async def alive(conn: Connection) -> dict[Key, Held]:
+    """Return the leases that are held, but those whose holder certainly no longer exists."""
+    held = await leases.held_now(conn)
+    return {key: each for key, each in held.items() if not is_dead(each.holder)}
 
 
 async def _take(

@@ -62,7 +62,7 @@ def page() -> str:
     parts = [OPENING, *(_row(each) for each in every), "\n", *(_told(each) for each in every)]
     parts += [ANSWERS, *_answers(), "\n", REASONS]
     parts += [
-        f"| `{reason}` | The record {reject.PLAIN[reason]}. | {reject.REMEDY[reason]} |\n"
+        f"| `{reason}` | {reject.PLAIN[reason]} | {reject.REMEDY[reason]} |\n"
         for reason in reject.Reason
     ]
     return "".join(parts)

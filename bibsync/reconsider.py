@@ -29,7 +29,7 @@ from bibsync.fence import Fence
 from bibsync.lease import Leases
 from bibsync.marc import markup, sameness
 from bibsync.record import Record
-from bibsync.reject import PLAIN, Reason, Reject
+from bibsync.reject import Reason, Reject, sentence
 from bibsync.run import PURCHASES, Outcome, Summary, Tally
 from bibsync.store import Connection, Pool, records, rejects, runs, titles
 from bibsync.store.leases import Holder
@@ -276,8 +276,9 @@ class _Reconsideration:
                 )
         except store.UNSTORABLE as error:
             if len(wanted) == 1:
-                why = f"{PLAIN[Reason.UNREADABLE_RECORD]}: PostgreSQL can't hold it: "
-                return _Stored(unfit={wanted[0].control_number: why + type(error).__name__})
+                why = f"PostgreSQL can't hold it: {type(error).__name__}"
+                told = sentence(Reason.UNREADABLE_RECORD, why)
+                return _Stored(unfit={wanted[0].control_number: told})
         else:
             return _Stored(frozenset(stored.new))
         each = [await self._stored(conn, [record], now) for record in wanted]

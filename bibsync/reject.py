@@ -14,10 +14,14 @@ class Reason(StrEnum):
 
 
 PLAIN: dict[Reason, str] = {
-    Reason.MISSING_CONTROL_NUMBER: "has no control number (001), so it can't be identified",
-    Reason.MULTIPLE_CONTROL_NUMBERS: "has several control numbers (001), so it can't be identified",
-    Reason.UNREADABLE_RECORD: "is not readable MARC",
-    Reason.OVERSIZE_RECORD: "is larger than a record may be",
+    Reason.MISSING_CONTROL_NUMBER: (
+        "The record has no control number (001), so it can't be identified."
+    ),
+    Reason.MULTIPLE_CONTROL_NUMBERS: (
+        "The record has several control numbers (001), so it can't be identified."
+    ),
+    Reason.UNREADABLE_RECORD: "The record can't be read as MARC.",
+    Reason.OVERSIZE_RECORD: "The record is larger than a record may be.",
 }
 
 
@@ -45,6 +49,12 @@ REMEDY: dict[Reason, str] = {
         "record has a few kilobytes."
     ),
 }
+
+
+def sentence(reason: Reason, detail: str = "") -> str:
+    """Say why a record is set aside; `detail` says what exactly is wrong with it."""
+    plain = PLAIN[reason]
+    return f"{plain.removesuffix('.')}: {detail.removesuffix('.')}." if detail else plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bibsync import coverage
+from bibsync import coverage, lease
 from bibsync.collection import Collection, Sync
 from bibsync.outlook import lag
 from bibsync.run import METADATA, PURCHASES, Outcome, utc_text
-from bibsync.store import Connection, collections, lanes, leases, records, rejects, runs, titles
+from bibsync.store import Connection, collections, lanes, records, rejects, runs, titles
 from bibsync.store.collections import Row
+from bibsync.store.leases import Held
 
 SCHEMA = "bibsync.status/1"
 UNHEALTHY = frozenset({"late", "failing"})
@@ -29,7 +30,7 @@ class Tables:
     counts: dict[int, tuple[int, int]]
     rejects: dict[int, int]
     lanes: dict[tuple[int, str], lanes.Standing]
-    leases: dict[tuple[int, str], tuple[str, datetime]]
+    leases: dict[tuple[int, str], Held]
     last_runs: dict[tuple[int, str], Any]
     last_successes: dict[tuple[int, str], datetime]
     titles: dict[int, titles.Standing]
@@ -42,7 +43,7 @@ async def read(conn: Connection) -> Tables:
         counts=await records.counts(conn),
         rejects=await rejects.count_open(conn),
         lanes=await lanes.standings(conn),
-        leases=await leases.held_now(conn),
+        leases=await lease.alive(conn),
         last_runs=await runs.latest(conn),
         last_successes=await runs.latest_success(conn),
         titles=await titles.standings(conn),
@@ -70,7 +71,6 @@ def _collection(
     name: str, row: Row | None, configured: Collection | None, tables: Tables, now: datetime
 ) -> dict[str, Any]:
     number = row.number if row else 0
-    sync = configured.sync if configured else Sync()
     count, withdrawn = tables.counts.get(number, (0, 0))
     return {
         "name": name,
@@ -79,7 +79,7 @@ def _collection(
         "records": count,
         "withdrawn": withdrawn,
         "rejects_open": tables.rejects.get(number, 0),
-        "streams": _streams(number, sync, tables, now) if row else [],
+        "streams": _streams(number, configured, tables, now) if row else [],
     }
 
 
@@ -108,9 +108,11 @@ def _activity(number: int, tables: Tables, now: datetime) -> str:
     return "idle"
 
 
-def _streams(number: int, sync: Sync, tables: Tables, now: datetime) -> list[dict[str, Any]]:
+def _streams(
+    number: int, configured: Collection | None, tables: Tables, now: datetime
+) -> list[dict[str, Any]]:
     """Return how purchases stand, and the look-ups of titles once there are any."""
-    covered = _covered((number, PURCHASES), sync, tables, now)
+    covered = _covered((number, PURCHASES), configured, tables, now)
     streams = [_stream((number, PURCHASES), tables, covered)]
     if known := tables.titles.get(number):
         looked_up = {
@@ -124,13 +126,18 @@ def _streams(number: int, sync: Sync, tables: Tables, now: datetime) -> list[dic
     return streams
 
 
-def _covered(key: tuple[int, str], sync: Sync, tables: Tables, now: datetime) -> dict[str, Any]:
+def _covered(
+    key: tuple[int, str], configured: Collection | None, tables: Tables, now: datetime
+) -> dict[str, Any]:
     standing = tables.lanes.get(key)
     covered = standing.covered if standing else ()
-    caught_up_to = coverage.caught_up_to(covered, sync.start_date)
+    start = (configured.sync if configured else Sync()).start_date
+    if standing and not configured:  # its start_date left the file with it
+        start = standing.begins
+    caught_up_to = coverage.caught_up_to(covered, start)
     return {
         "caught_up_to": utc_text(caught_up_to),
-        "gaps": len(coverage.gaps(covered, sync.start_date, covered[-1].end)) if covered else 0,
+        "gaps": len(coverage.gaps(covered, start, covered[-1].end)) if covered else 0,
         "lag_s": int(lag(caught_up_to, now).total_seconds()),
     }
 
@@ -142,6 +149,10 @@ def _stream(key: tuple[int, str], tables: Tables, reach: dict[str, Any]) -> dict
         **reach,
         "last_success": utc_text(tables.last_successes.get(key)),
         "last_run": runs.summary(last) if last else None,
-        "lease": {"holder": held[0], "since": utc_text(held[1])} if held else None,
+        "lease": _held(held) if held else None,
         "next_due": None,
     }
+
+
+def _held(held: Held) -> dict[str, Any]:
+    return {"holder": held.holder.replica, "since": utc_text(held.since)}

@@ -21,7 +21,32 @@ from bibsync import store
 from bibsync.store import Pool, schema
 from bibsync.store.embedded import EmbeddedPostgres
 
-TEMPLATE = "bibsync_test_template"
+TEMPLATE = f"bibsync_test_template_{os.environ.get('PYTEST_XDIST_WORKER', 'only')}"
+"""Each of the processes that share the tests makes its own."""
+MOST_WORKERS = 8
+FEW_FILES = 3
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Say how many processes share the tests: as many as there are cores, and none for a few files.
+
+    A Redis that is somebody else's can't be shared. `--numprocesses` says it otherwise.
+    """
+    files = [each for each in config.args if each.partition("::")[0].endswith(".py")]
+    few = len(files) == len(config.args) <= FEW_FILES
+    if few or "BIBSYNC_TEST_REDIS_URL" in os.environ:
+        return 0
+    ours = (
+        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    )
+    return min(len(ours), MOST_WORKERS) if len(ours) > 1 else 0
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that all processes of this session share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ names another one, which can't be killed: tests that do are skipped with it.
 
 import importlib.util
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -13,13 +14,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import redis
 
 START_S = 20.0
+OWN_PORTS = range(15_000, 32_000)
 
 
 class RedisServer:
@@ -142,6 +144,12 @@ def _valkey() -> str | None:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Choose a port below those that systems give away by themselves.
+
+    The server comes back to it after each kill, and nobody may have been given it meanwhile.
+    """
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            port = secrets.choice(OWN_PORTS)
+            probe.bind(("127.0.0.1", port))
+            return port

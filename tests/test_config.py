@@ -1029,9 +1029,20 @@ VARIABLES = [
 ]
 
 
+def test_a_variable_that_contradicts_the_file_is_the_one_that_is_named():
+    with pytest.raises(ConfigInvalid) as told:
+        load('[sync]\nwindow = "2d"\n', {"BIBSYNC_SYNC__MAX_WINDOW": "1d"})
+
+    assert ["BIBSYNC_SYNC__MAX_WINDOW: sync: window 2d is wider than max_window 1d"] == list(
+        told.value.problems
+    )
+
+
 @BOUNDED
 @given(name=st.sampled_from(VARIABLES), value=st.text(max_size=20) | ANYTHING.map(toml))
 def test_any_variable_is_taken_or_refused(everything, name, value):
+    """One that a collection's own window contradicts is told at that window's line."""
     told = loaded_or_told(EVERYTHING, everything | {name: value})
 
-    assert all(text.isprintable() and text.startswith(f"{name}: ") for text in told)
+    assert all(text.isprintable() for text in told)
+    assert all(text.startswith(f"{name}: ") or "is wider than max_window" in text for text in told)

@@ -6,36 +6,43 @@ reads the database doesn't wait for what speaks to vendors.
 """
 
 import asyncio
+import errno
 import os
 import traceback
+from collections.abc import Mapping
 from importlib import import_module
+from typing import Final
 
 import typer
 
+from bibsync.cli import misuse
 from bibsync.cli.context import DEBUG, HOISTED, Interrupted, hoisted, opening
 from bibsync.cli.text import ReaderGone, flush, hush, say
-from bibsync.errors import BibsyncError, ConfigInvalid, NotWritten
+from bibsync.errors import BibsyncError, ConfigInvalid, NotWritten, UsageWrong
 
 UNEXPECTED = 1
 INTERRUPTED = 130
 
-COMMANDS = (
-    "demo",
-    "init",
-    "config",
-    "doctor",
-    "run-once",
-    "backfill",
-    "status",
-    "runs",
-    "collections",
-    "records",
-    "rejects",
-    "db",
-    "simulate",
-)
-"""Each is a module of this package, which holds either the command itself, a function of the same
-name, or the commands of a noun, `app`."""
+COMMANDS: Final[Mapping[str, str]] = {
+    "demo": "Sync three made-up libraries.",
+    "init": "Write a commented configuration.",
+    "config": "Check and show the configuration.",
+    "doctor": "Check all that a run needs.",
+    "run-once": "Sync collections now.",
+    "backfill": "Read a stretch of the past again.",
+    "status": "Show how every collection stands.",
+    "runs": "Look at what was run.",
+    "collections": "List, rename or forget collections.",
+    "records": "Look at records and hand them on.",
+    "rejects": "Look at what can't be stored, settle it.",
+    "db": "Look after the database's schema.",
+    "simulate": "Serve a made-up cloudLibrary.",
+}
+"""What the list of commands says of each, 45 letters at most: longer lines are cut in two.
+
+Each is a module of this package, which holds either the command itself, a function of the same
+name, or the commands of a noun, `app`.
+"""
 COMPLETING = "_BIBSYNC_COMPLETE"
 
 
@@ -53,9 +60,9 @@ def app(*names: str) -> typer.Typer:
         function = name.replace("-", "_")
         module = import_module(f"{__name__}.{function}")
         if hasattr(module, "app"):
-            made.add_typer(module.app, name=name)
+            made.add_typer(module.app, name=name, short_help=COMMANDS[name])
         else:
-            made.command(name)(getattr(module, function))
+            made.command(name, short_help=COMMANDS[name])(getattr(module, function))
     return made
 
 
@@ -64,14 +71,33 @@ def run(arguments: list[str]) -> int:
     try:
         try:
             words = hoisted(arguments)
-            app(*_called(words))(words, prog_name="bibsync")
+            code = _carried_out(words)
         finally:
             flush()
     except SystemExit as end:
+        if isinstance(end.__context__, OSError):  # so typer ends where nobody reads its help
+            return _ended_by(end.__context__)
         return end.code if isinstance(end.code, int) else UNEXPECTED
     except BaseException as error:  # noqa: BLE001 - the last catcher: everything has an exit code
         return _ended_by(error)
-    return 0
+    return code
+
+
+def _carried_out(words: list[str]) -> int:
+    """Carry out what the words say, and return the exit code.
+
+    Raises:
+        UsageWrong: they have no meaning.
+    """
+    command = typer.main.get_command(app(*_called(words)))
+    try:
+        code = command.main(words, prog_name="bibsync", standalone_mode=False)
+    except misuse.FOUND as error:
+        if misuse.asks_for_help(error):
+            say(str(error))
+            return UsageWrong.exit_code
+        raise misuse.told(error, command, words) from None
+    return code if isinstance(code, int) else 0
 
 
 def _called(words: list[str]) -> tuple[str, ...]:
@@ -87,6 +113,9 @@ def _called(words: list[str]) -> tuple[str, ...]:
 
 
 def _ended_by(error: BaseException) -> int:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # typer's own words: the help
+        reason = os.strerror(errno.ENOSPC)
+        error = NotWritten(f"The output can't be written: {reason}.", why=errno.ENOSPC)
     match error:
         case NotWritten():
             hush()

@@ -11,7 +11,7 @@ import typer
 from bibsync import lease, replicas, store
 from bibsync.cli import completion, context
 from bibsync.cli.context import Json, configuration
-from bibsync.cli.text import local, out_json, printable, say, table
+from bibsync.cli.text import out_json, printable, say, table
 from bibsync.config import Config
 from bibsync.errors import LeaseHeld, NotFound, RefusedForSafety, UsageWrong
 from bibsync.run import METADATA, PURCHASES, utc_text
@@ -35,7 +35,7 @@ KEPT = {
 """What is kept of a collection, and how people call it."""
 
 
-@app.command("list")
+@app.command("list", short_help="List collections, those that left it too.")
 def list_(json: Json = False) -> None:
     """List the collections of the configuration, and those of the database that left it.
 
@@ -49,13 +49,13 @@ def list_(json: Json = False) -> None:
             out_json(each | {"first_success": first, "last_success": last})
     elif documents:
         heads = ("NAME", "SOURCE", "LIBRARY", "STATE", "RECORDS", "REJECTS")
-        rows = (_cells(each, config) for each in documents)
-        table((*heads, "FIRST SUCCESS", "LAST SUCCESS"), rows)
+        rows = map(_cells, documents)
+        table((*heads, "FIRST SUCCESS", "LAST SUCCESS"), rows, zone=config.timezone)
     else:
         say("There is no collection yet.")
 
 
-@app.command()
+@app.command(short_help="Give a collection another name.")
 def rename(
     old: Annotated[
         str,
@@ -89,7 +89,7 @@ def rename(
         say(printable(f'         Write "{new}" there too.'))
 
 
-@app.command()
+@app.command(short_help="Delete a collection and all kept of it.")
 def forget(
     name: Annotated[
         str,
@@ -167,9 +167,9 @@ async def _listed(config: Config) -> list[dict[str, Any]]:
     return documents
 
 
-def _cells(document: dict[str, Any], config: Config) -> tuple[object, ...]:
+def _cells(document: dict[str, Any]) -> tuple[object, ...]:
     state = document["state"].replace("_", " ")
-    times = (local(document[at], config.timezone) for at in ("first_success", "last_success"))
+    times = (document["first_success"], document["last_success"])
     counts = (document["records"], document["rejects_open"])
     return (document["name"], document["source"], document["library_id"], state, *counts, *times)
 

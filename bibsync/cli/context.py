@@ -63,6 +63,8 @@ def opening(
     config: Annotated[
         Path | None,
         typer.Option(
+            readable=False,  # whether it can be read is told with all else that is wrong with it
+            metavar="FILE",
             help="The configuration file. Left out: $BIBSYNC_CONFIG, ./bibsync.toml, "
             "/etc/bibsync/bibsync.toml.",
         ),

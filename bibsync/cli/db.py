@@ -16,7 +16,7 @@ app = typer.Typer(
 )
 
 
-@app.command()
+@app.command(short_help="Create or upgrade the schema.")
 def upgrade(json: Json = False) -> None:
     """Create or upgrade the schema; safe while others run, and when run twice.
 
@@ -31,7 +31,7 @@ def upgrade(json: Json = False) -> None:
         out("The schema is up to date.")
 
 
-@app.command()
+@app.command(short_help="Tell which migrations there are.")
 def status(json: Json = False) -> None:
     """Tell which migrations the database has, and which it lacks (exit 7 if it has some only).
 

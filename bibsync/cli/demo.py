@@ -211,7 +211,7 @@ def _report(shown: list[Shown], seconds: float) -> None:
                 each.rejected.total(),
                 each.requests,
                 each.retries,
-                f"{each.requests * 50 / max(each.records, 1):.1f}",
+                round(each.requests * 50 / max(each.records, 1), 1),
                 "yes" if each.true else "NO",
             )
             for each in shown

@@ -10,6 +10,7 @@ from bibsync import events, examination
 from bibsync.cli import completion, context, syncing
 from bibsync.cli.context import DEBUG, Json, configuration
 from bibsync.cli.text import flush, out, out_json, printable, say, table
+from bibsync.errors import ConfigInvalid
 from bibsync.examination import Finding, State
 
 CHECK_FAILED = 8
@@ -32,10 +33,15 @@ def doctor(
 
     bibsync doctor --collection "Springfield cloudLibrary"
 
-    Each check passed, gave a warning or failed, with what to do. Nothing is written. Exit 8 if one
-    failed.
+    Each check passed, gave a warning or failed, with what to do and what therefore could not be
+    checked. Nothing is written. Exit 8 if one failed, 5 if the configuration can't be read.
     """
-    config = configuration(warned=False)
+    try:
+        config = configuration(warned=False)
+    except ConfigInvalid as error:
+        if json:
+            _tell_invalid(error)
+        raise
     chosen = syncing.chosen_of(config, collection)
     events.configure("debug" if DEBUG.on else "error", config.log.format)
     counts: Counter[State] = Counter()
@@ -47,6 +53,14 @@ def doctor(
     context.run(examination.examine(config, chosen, connect=context.connected, told=told))
     _sum_up(counts, json=json)
     raise typer.Exit(CHECK_FAILED if counts[State.FAILED] else 0)
+
+
+def _tell_invalid(error: ConfigInvalid) -> None:
+    """Print what is wrong with the configuration, for programs; people are told like always."""
+    findings = examination.invalid("configuration", error)
+    for finding in findings:
+        out_json(finding.as_json())
+    _sum_up(Counter({State.FAILED: len(findings)}), json=True)
 
 
 def _show(finding: Finding) -> None:

@@ -14,6 +14,7 @@ import typer
 
 from bibsync.cli import completion, context, stored, target
 from bibsync.cli.context import configuration
+from bibsync.cli.report import counted
 from bibsync.cli.stored import Of
 from bibsync.cli.target import Write
 from bibsync.cli.text import moment, printable, say
@@ -25,6 +26,14 @@ from bibsync.store import records
 
 EVER = datetime(1, 1, 1, tzinfo=UTC)
 PLAIN = "jsonl"
+ENDINGS = {
+    **{form.suffix: name for name, form in FORMATS.items()},
+    ".ndjson": "jsonl",
+    ".marc": "mrc",
+    ".marcxml": "marcxml",
+    "": PLAIN,
+}
+"""The format that the ending of a file's name tells."""
 TOLD = 20
 """How many records that don't fit are told by name."""
 
@@ -64,7 +73,7 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="jsonl, mrc, marcxml or csv. Left out: as FILE's name ends, else jsonl.",
+            help="jsonl, mrc, marcxml or csv. Left out: as FILE's name ends; jsonl without one.",
             autocompletion=completion.words(*FORMATS),
         ),
     ] = None,
@@ -108,7 +117,7 @@ def export(
         count = context.run(work)
         left_out.end()
     if output is not None:
-        say(f"{count} records written to {output}.")
+        say(f"{counted(count, 'record')} written to {printable(str(output))} ({name}).")
     if left_out.count:
         say(_summary(left_out.count, name, output if aside else None))
         raise typer.Exit(PARTLY)
@@ -146,8 +155,18 @@ async def _export(
 
 
 def _told_by(output: Path | None) -> str:
-    suffix = output.suffix.lower() if output else ""
-    return next((name for name, form in FORMATS.items() if form.suffix == suffix), PLAIN)
+    """Return the format that the file's name tells.
+
+    Raises:
+        UsageWrong: its ending is one that nobody knows.
+    """
+    ending = output.suffix if output else ""
+    if ending.lower() not in ENDINGS:
+        raise UsageWrong(
+            f"--output: the ending {printable(ending)} tells no format.",
+            remedy=f"Give --format too: {', '.join(FORMATS)}.",
+        )
+    return ENDINGS[ending.lower()]
 
 
 def _aside(output: Path | None) -> str:

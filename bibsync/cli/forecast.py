@@ -7,7 +7,7 @@ from bibsync import outlook, store
 from bibsync.choice import Kind, Piece
 from bibsync.cli import context
 from bibsync.cli.report import counted
-from bibsync.cli.text import local, out_json, say, table
+from bibsync.cli.text import out_json, say, table
 from bibsync.collection import Collection
 from bibsync.config import Config
 from bibsync.run import METADATA, Order, utc_text
@@ -25,11 +25,18 @@ WHY = {
 async def show(
     config: Config, chosen: list[Collection], orders: Sequence[Order], *, json: bool
 ) -> None:
-    """List the windows that these orders would ask for, and how many titles they'd look up."""
+    """List the windows that these orders would ask for, and how many titles they'd look up.
+
+    Raises:
+        ConfigInvalid: a run would refuse the configuration, as a name now means another library.
+    """
     now = datetime.now(UTC)
     windows: list[tuple[str, Piece]] = []
     lookups: dict[str, int] = {}
     async with context.readable(config) as pool:
+        if pool:
+            async with store.acquire(pool) as conn:
+                collections.refuse_moved(config.collections, await collections.all_rows(conn))
         for each in chosen:
             for order in orders:
                 if order.stream == METADATA:
@@ -60,10 +67,7 @@ def _print_json(windows: Sequence[tuple[str, Piece]], lookups: dict[str, int]) -
 def _print(windows: Sequence[tuple[str, Piece]], lookups: dict[str, int]) -> None:
     table(
         ("COLLECTION", "WHY", "FROM", "BEFORE"),
-        (
-            (name, WHY[piece.kind], local(piece.window.start, UTC), local(piece.window.end, UTC))
-            for name, piece in windows
-        ),
+        ((name, WHY[piece.kind], piece.window.start, piece.window.end) for name, piece in windows),
     )
     for name, count in lookups.items():
         if count:

@@ -53,9 +53,13 @@ def init(
             help="Left out: --config, $BIBSYNC_CONFIG, ./bibsync.toml. -: standard output.",
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help=f"{MEANING['name']}.")] = None,
-    library_id: Annotated[str | None, typer.Option(help=f"{MEANING['library_id']}.")] = None,
-    account_id: Annotated[str | None, typer.Option(help=f"{MEANING['account_id']}.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help=f"{MEANING['name']}.")] = None,
+    library_id: Annotated[
+        str | None, typer.Option(metavar="ID", help=f"{MEANING['library_id']}.")
+    ] = None,
+    account_id: Annotated[
+        str | None, typer.Option(metavar="ID", help=f"{MEANING['account_id']}.")
+    ] = None,
     key_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A file that holds the account's key.")
     ] = None,

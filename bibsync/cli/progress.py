@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from bibsync.cli.report import counted
 from bibsync.cli.text import lasting, printable, say
 from bibsync.errors import first_of
 from bibsync.run import Tally
@@ -65,7 +66,7 @@ async def _bars(tallies: Mapping[str, Sequence[Tally]]) -> None:
     watches = _Watches()
     with Progress(*columns, console=console, auto_refresh=False, transient=True) as progress:
         bars = {
-            name: progress.add_task(printable(name)[:name_width], total=None, words="waiting")
+            name: progress.add_task(shortened(name, name_width), total=None, words="waiting")
             for name in tallies
         }
         while True:
@@ -93,15 +94,22 @@ async def _lines(tallies: Mapping[str, Sequence[Tally]]) -> None:
 
 
 def words(tally: Tally, elapsed_s: float) -> str:
-    """Say how far a run is: windows and records, or titles; rate, time left."""
-    rate = tally.received / elapsed_s if elapsed_s else 0.0
+    """Say how far a run is: windows and records, or titles; after a second rate and time left."""
     if tally.to_look_up:
         parts = [f"{tally.received} of {tally.to_look_up} titles described"]
     else:
-        parts = [f"{tally.windows} windows", f"{tally.received} records"]
-    parts.append(f"{rate:.0f}/s")
-    if 0.02 < tally.share < 1:  # noqa: PLR2004 - a guess from less would be noise
+        parts = [counted(tally.windows, "window"), counted(tally.received, "record")]
+    long_enough = elapsed_s >= 1
+    if long_enough:
+        parts.append(f"{tally.received / elapsed_s:.0f}/s")
+    if long_enough and 0.02 < tally.share < 1:  # noqa: PLR2004 - a guess from less would be noise
         parts.append(f"{lasting(elapsed_s * (1 - tally.share) / tally.share)} left")
     if tally.retries:
-        parts.append(f"{tally.retries} retries")
+        parts.append("1 retry" if tally.retries == 1 else f"{tally.retries} retries")
     return ", ".join(parts)
+
+
+def shortened(name: str, width: int) -> str:
+    """Return a name for a bar; where it is cut, it ends in an ellipsis."""
+    name = printable(name)
+    return name if len(name) <= width else f"{name[: width - 1]}…"

@@ -1,5 +1,6 @@
 """bibsync records: the records that are stored."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -7,7 +8,7 @@ import orjson
 import typer
 
 from bibsync import store
-from bibsync.cli import completion, context, stored, target, versions as former
+from bibsync.cli import completion, context, stored, target, versions as former, waiting
 from bibsync.cli.context import Json, configuration
 from bibsync.cli.export import export, refuse_terminal
 from bibsync.cli.stored import ControlNumber, Of
@@ -30,10 +31,12 @@ TIMES = (
     ("last seen", "last_seen"),
     ("withdrawn", "withdrawn_at"),
 )
+LABEL = 14
+"""Columns that the names of what the vendor tells take: the longest is `control number`."""
 FORMER_TIMES = (("valid from", "valid_from"), ("until", "replaced_at"))
 
 
-@app.command()
+@app.command(short_help="Show one record, field by field.")
 def show(
     control_number: ControlNumber,
     collection: Of,
@@ -65,13 +68,18 @@ def show(
     else:
         _tell(row, config)
         out(printable(mnemonic.text(row)))
-        if _is_current(row) and row["description"] is not None:
-            _describe(row, config)
+        if _is_current(row):
+            if row["description"] is not None:
+                _describe(row, config)
+            if row["due_at"] is not None:
+                out()
+                out(printable(waiting.sentence(row, config.timezone)))
 
 
-app.command()(former.history)
-app.command()(former.diff)
-app.command()(export)
+app.command(short_help="List the versions of a record.")(former.history)
+app.command(short_help="Show what changed between versions.")(former.diff)
+app.command(short_help="Write the records of a collection.")(export)
+app.command("waiting", short_help="List titles that wait for a look-up.")(waiting.waiting)
 
 
 async def _one(config: Config, collection: str, control_number: str, version: int | None) -> Row:
@@ -130,19 +138,28 @@ def _tell(row: Row, config: Config) -> None:
 
 
 def _describe(row: Row, config: Config) -> None:
-    """Write what the vendor tells of the title, a word a line."""
+    """Write what the vendor tells of the title, a line for each thing."""
     out()
     out(f"description, looked up {local(row['looked_up_at'], config.timezone)}")
     document = orjson.loads(row["description"])
     for name, value in document.items() if isinstance(document, dict) else (("", document),):
-        if value:
-            out(f"{printable(name)}: {printable(_plain(value))}")
+        label = name.replace("_", " ")
+        for line in _lines(value):
+            out(printable(f"{label:<{LABEL}}  {line}"))
+            label = ""
 
 
-def _plain(value: object) -> str:
-    """Write a value of JSON for people."""
-    if isinstance(value, list):
-        return " | ".join(map(_plain, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_plain(each)}" for name, each in value.items() if each)
-    return str(value)
+def _lines(value: object) -> Iterator[str]:
+    """Yield the lines that say a value of JSON to people: one for each of several."""
+    match value:
+        case None | "":
+            return
+        case list():
+            for each in value:
+                yield from _lines(each)
+        case {"name": name, "role": role}:
+            yield f"{name} ({role})" if role else str(name)
+        case dict():
+            yield from (f"{name} {each}" for name, each in value.items() if each)
+        case _:
+            yield str(value)

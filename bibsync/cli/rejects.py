@@ -29,9 +29,9 @@ from bibsync.errors import NotFound, UsageWrong
 from bibsync.exports import mnemonic
 from bibsync.marc import to_xml
 from bibsync.marc.reader import legible
-from bibsync.reject import PLAIN
 from bibsync.run import utc_text
 from bibsync.store import rejects
+from bibsync.window import Window
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,7 +57,7 @@ ROW = 16
 """Bytes in a line of hex."""
 
 
-@app.command("list")
+@app.command("list", short_help="List rejects: which record, and why.")
 def list_(
     collection: Annotated[
         str | None,
@@ -65,11 +65,15 @@ def list_(
             metavar="NAME", help="Of this collection only.", autocompletion=completion.collections
         ),
     ] = None,
-    reason: Annotated[str | None, typer.Option(help="For this reason only.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(metavar="REASON", help="For this reason only.")
+    ] = None,
     state: Annotated[
         str,
         typer.Option(
-            help="open, resolved, dismissed or all.", autocompletion=completion.words(*STATES)
+            metavar="STATE",
+            help="open, resolved, dismissed or all.",
+            autocompletion=completion.words(*STATES),
         ),
     ] = "open",
     json: Json = False,
@@ -85,16 +89,18 @@ def list_(
     chosen = {"collection": collection, "reason": reason, "state": state}
     count = context.run(_list(config, chosen, json=json))
     if not count and not json:
-        say("There are no such rejects.")
+        plain = state == "open" and collection is None and reason is None
+        say(f"There are no {'open' if plain else 'such'} rejects.")
 
 
-@app.command()
+@app.command(short_help="Show one reject and its bytes.")
 def show(
     number: Annotated[int, typer.Argument(metavar="ID", help="As `rejects list` shows it.")],
     form: Annotated[
         str | None,
         typer.Option(
             "--format",
+            metavar="FORMAT",
             help=f"{', '.join(FORMATS)}; left out: mnemonic, else as it is.",
             autocompletion=completion.words(*FORMATS),
         ),
@@ -138,8 +144,8 @@ def show(
         _show_text(mnemonic.text({"marc": marc}) if form == "mnemonic" else _indented(marc))
 
 
-app.command()(settling.retry)
-app.command()(settling.dismiss)
+app.command(short_help="Read rejects again with today's reader.")(settling.retry)
+app.command(short_help="Dismiss rejects that need no look.")(settling.dismiss)
 
 
 async def _list(config: Config, chosen: dict[str, Any], *, json: bool) -> int:
@@ -150,10 +156,9 @@ async def _list(config: Config, chosen: dict[str, Any], *, json: bool) -> int:
             if json:
                 out_json(_document(row))
             else:
-                seen = local(row["first_seen"], config.timezone)
-                rows.append((row["id"], row["collection"], row["reason"], seen, row["message"]))
+                rows.append(_cells(row))
     if rows:
-        table(("ID", "COLLECTION", "REASON", "FIRST SEEN", "WHAT"), rows)
+        table(("ID", "COLLECTION", "WINDOW", "POSITION", "REASON", "WHAT"), rows)
     return count
 
 
@@ -196,12 +201,16 @@ async def _one(config: Config, number: int) -> Any:
 def _show_place(row: Any, config: Config) -> None:
     """Say of a reject where it was met and why it was set aside."""
     out(f"Reject {row['id']} of {printable(row['collection'])}, {row['state']}")
-    reason, message = PLAIN.get(row["reason"], row["reason"]), printable(row["message"])
-    out(f"The record {message if message.startswith(reason) else f'{reason}: {message}'}.")
+    out(printable(row["message"]))
     window = f"{utc_text(row['window_start'])} .. {utc_text(row['window_end'])}"
     out(f"Position {row['position']} of the window {window}, run {row['run']}.")
     out(f"First seen {local(row['first_seen'], config.timezone)}, met {times(row['attempts'])}.")
     out()
+
+
+def _cells(row: Any) -> tuple[object, ...]:
+    window = Window(row["window_start"], row["window_end"])
+    return row["id"], row["collection"], window, row["position"], row["reason"], row["message"]
 
 
 def _show_json(row: Any, marc: bytes | None) -> None:

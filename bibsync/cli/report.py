@@ -1,6 +1,6 @@
 """What runs came to, for people and for programs."""
 
-from bibsync.cli.text import local, out_json, printable, say, table
+from bibsync.cli.text import out_json, printable, say, table
 from bibsync.config import Config
 from bibsync.run import METADATA, PURCHASES, Outcome, Summary
 
@@ -34,10 +34,11 @@ def report(summaries: list[Summary], config: Config, *, json: bool) -> None:
                 each.tally.changed,
                 each.tally.unchanged,
                 each.tally.rejected,
-                local(each.caught_up_to, config.timezone),
+                each.caught_up_to,
             )
             for each in worth_a_row
         ),
+        zone=config.timezone,
     )
     for each in summaries:
         for sentence in told(each):

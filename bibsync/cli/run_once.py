@@ -33,6 +33,7 @@ def run_once(
     stream: Annotated[
         str | None,
         typer.Option(
+            metavar="STREAM",
             help="purchases or metadata. Left out: the one, then the other.",
             autocompletion=completion.words(*STREAMS),
         ),

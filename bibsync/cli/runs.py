@@ -1,6 +1,7 @@
 """bibsync runs: what was run, by whom, and what came of it."""
 
-from datetime import UTC, datetime
+import sys
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +10,7 @@ from bibsync import store
 from bibsync.cli import completion, context
 from bibsync.cli.context import Json, configuration
 from bibsync.cli.report import counted
-from bibsync.cli.text import lasting, local, moment, out, out_json, printable, say, table
+from bibsync.cli.text import lasted, local, moment, out, out_json, printable, say, table
 from bibsync.config import Config
 from bibsync.errors import NotFound, UsageWrong
 from bibsync.run import METADATA, PURCHASES, Outcome
@@ -24,7 +25,7 @@ NAMED = 10
 """How many rejects are named on screen; JSON has them all."""
 
 
-@app.command("list")
+@app.command("list", short_help="List runs, the newest first.")
 def list_(
     collection: Annotated[
         str | None,
@@ -34,16 +35,26 @@ def list_(
     ] = None,
     stream: Annotated[
         str | None,
-        typer.Option(help=" or ".join(STREAMS), autocompletion=completion.words(*STREAMS)),
+        typer.Option(
+            metavar="STREAM",
+            help=" or ".join(STREAMS),
+            autocompletion=completion.words(*STREAMS),
+        ),
     ] = None,
     outcome: Annotated[
         str | None,
-        typer.Option(help=", ".join(OUTCOMES), autocompletion=completion.words(*OUTCOMES)),
+        typer.Option(
+            metavar="OUTCOME",
+            help=", ".join(OUTCOMES),
+            autocompletion=completion.words(*OUTCOMES),
+        ),
     ] = None,
     since: Annotated[
         str | None, typer.Option(metavar="TIME", help="Begun since: a date, a time (UTC), or 7d.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=MOST, help="At most so many.")] = 50,
+    limit: Annotated[
+        int, typer.Option(min=1, max=MOST, metavar="NUMBER", help="At most so many.")
+    ] = 50,
     json: Json = False,
 ) -> None:
     """List runs, the newest first.
@@ -61,12 +72,12 @@ def list_(
             out_json(runs.document(row))
     elif rows:
         heads = ("RUN", "COLLECTION", "STREAM", "OUTCOME", "BY", "STARTED", "TOOK")
-        table((*heads, "NEW", "CHANGED", "REJECTED"), (_cells(row, config) for row in rows))
+        table((*heads, "NEW", "CHANGED", "REJECTED"), map(_cells, rows), zone=config.timezone)
     else:
         say("There are no such runs.")
 
 
-@app.command()
+@app.command(short_help="Show one run, what it did, what stopped it.")
 def show(
     number: Annotated[int, typer.Argument(metavar="ID", help="As `runs list` shows it.")],
     json: Json = False,
@@ -81,23 +92,29 @@ def show(
         found = {"rejects_first_met": len(met), "reject_ids": met}
         out_json(runs.document(row) | {"records_changed": row["records_changed"]} | found)
         return
-    zone = config.timezone
-    out(f"Run {number} of {printable(row['name'])}, {row['stream']}: {_outcome(row)}")
+    _tell(row, config.timezone)
+    out(_first_met(met))
+
+
+def _tell(row: Any, zone: tzinfo) -> None:
+    """Say what a run was, what stopped it, and what it did."""
+    out(f"Run {row['run']} of {printable(row['name'])}, {row['stream']}: {_outcome(row)}")
+    if problem := runs.problem(row):
+        out(printable(f"{problem['message']} [{problem['code']}]"))
+        out(printable(problem["remedy"]))
+        out()
     out(f"Begun {local(row['started'], zone)} by {row['trigger']}, {printable(row['replica'])}.")
     if row["finished"]:
-        out(f"Ended {local(row['finished'], zone)}, after {_took(row)}.")
+        took = lasted(_took(row)) + ("" if sys.stdout.isatty() else " s")
+        out(f"Ended {local(row['finished'], zone)}, after {took}.")
     if row["caught_up_to"]:
         out(f"Caught up to {local(row['caught_up_to'], zone)}.")
     out()
     for name in runs.COUNTERS:
         out(f"{name.replace('_', ' '):<12} {row[name]}")
     out()
-    out(f"{counted(row['records_changed'], 'record')} changed; the version before is kept of each.")
-    out(_first_met(met))
-    if problem := runs.problem(row):
-        out()
-        out(printable(f"{problem['message']} [{problem['code']}]"))
-        out(printable(problem["remedy"]))
+    if count := row["records_changed"]:
+        out(f"{counted(count, 'record')} changed; the version before is kept of each.")
 
 
 async def _listed(config: Config, name: str | None, chosen: dict[str, Any]) -> list[Any]:
@@ -119,14 +136,14 @@ async def _one(config: Config, number: int) -> tuple[Any, list[int]]:
         raise NotFound(f"There is no run {number}.", remedy="`bibsync runs list` shows them.")
 
 
-def _cells(row: Any, config: Config) -> tuple[object, ...]:
+def _cells(row: Any) -> tuple[object, ...]:
     return (
         row["run"],
         row["name"],
         row["stream"],
         _outcome(row),
         row["trigger"],
-        local(row["started"], config.timezone),
+        row["started"],
         _took(row),
         row["new"],
         row["changed"],
@@ -138,9 +155,9 @@ def _outcome(row: Any) -> str:
     return row["outcome"] or runs.RUNNING
 
 
-def _took(row: Any) -> str:
+def _took(row: Any) -> timedelta | None:
     finished = row["finished"]
-    return lasting((finished - row["started"]).total_seconds() if finished else None)
+    return finished - row["started"] if finished else None
 
 
 def _first_met(met: list[int]) -> str:

@@ -42,7 +42,9 @@ OfCollection = Annotated[
         autocompletion=completion.collections,
     ),
 ]
-ForReason = Annotated[str | None, typer.Option("--reason", help="Those for this reason.")]
+ForReason = Annotated[
+    str | None, typer.Option("--reason", metavar="REASON", help="Those for this reason.")
+]
 Every = Annotated[bool, typer.Option("--all", help="All that are open.")]
 Chosen = tuple[list[int] | None, str | None, str | None]
 """What was chosen on the command line: numbers, collection, reason."""

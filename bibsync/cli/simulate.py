@@ -28,28 +28,42 @@ requests_per_second = 1000.0
 
 
 def simulate(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8471,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="0: any free one.")
+    ] = 8471,
     faults: Annotated[
-        str, typer.Option(help='"none", "all", or kinds: "http_502=0.05,blank=0.1".')
+        str,
+        typer.Option(metavar="KINDS", help='"none", "all", or kinds: "http_502=0.05,blank=0.1".'),
     ] = "none",
-    titles: Annotated[int, typer.Option(min=0, help="Purchases to make up.")] = 1000,
+    titles: Annotated[
+        int, typer.Option(min=0, metavar="NUMBER", help="Purchases to make up.")
+    ] = 1000,
     since: Annotated[str, typer.Option(metavar="TIME", help="First purchase.")] = "365d",
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Left out: now.")] = None,
-    bad: Annotated[float, typer.Option(min=0, max=1, help="Share of records with a defect.")] = 0.0,
+    bad: Annotated[
+        float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of records with a defect.")
+    ] = 0.0,
     late: Annotated[
-        float, typer.Option(min=0, max=1, help="Share that shows up to 64 days late.")
+        float,
+        typer.Option(min=0, max=1, metavar="SHARE", help="Share that shows up to 64 days late."),
     ] = 0.0,
-    retitled: Annotated[float, typer.Option(min=0, max=1, help="Share that changes later.")] = 0.0,
+    retitled: Annotated[
+        float, typer.Option(min=0, max=1, metavar="SHARE", help="Share that changes later.")
+    ] = 0.0,
     removed: Annotated[
-        float, typer.Option(min=0, max=1, help="Share that is withdrawn later.")
+        float, typer.Option(min=0, max=1, metavar="SHARE", help="Share that is withdrawn later.")
     ] = 0.0,
-    seed: Annotated[int, typer.Option(help="Same seed, same history, same faults.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="NUMBER", help="Same seed, same history, same faults.")
+    ] = 0,
     latency: Annotated[int, typer.Option(min=0, metavar="MS", help="Milliseconds per answer.")] = 0,
     marc: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="Serve these MARC records (ISO 2709 or MARCXML)."),
     ] = None,
-    library: Annotated[str, typer.Option(help="library_id of the account.")] = LIBRARY,
+    library: Annotated[
+        str, typer.Option(metavar="ID", help="library_id of the account.")
+    ] = LIBRARY,
 ) -> None:
     """Serve a made-up cloudLibrary on this machine, with its quirks and, if asked for, faults.
 

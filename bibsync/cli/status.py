@@ -1,6 +1,7 @@
 """bibsync status: how every collection stands."""
 
-from datetime import UTC, datetime
+import shlex
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -9,10 +10,11 @@ from bibsync import status as standing, store
 from bibsync.cli import context
 from bibsync.cli.context import Json, configuration
 from bibsync.cli.report import counted
-from bibsync.cli.text import lasting, local, out_json, printable, say, table
+from bibsync.cli.text import out_json, printable, say, table
 from bibsync.config import Config
 
 CHECK_FAILED = 8
+COLUMNS = ("COLLECTION", "HEALTH", "ACTIVITY", "LAST SUCCESS", "BEHIND", "RECORDS", "REJECTS")
 
 
 def status(
@@ -58,20 +60,23 @@ def _show(document: dict[str, Any], config: Config) -> None:
                 each["name"],
                 each["health"],
                 each["activity"],
-                local(datetime.fromisoformat(success) if success else None, config.timezone),
-                lasting(stream.get("lag_s")),
+                datetime.fromisoformat(success) if success else None,
+                None if stream.get("lag_s") is None else timedelta(seconds=stream["lag_s"]),
                 each["records"],
                 each["rejects_open"],
             )
         )
-    table(
-        ("COLLECTION", "HEALTH", "ACTIVITY", "LAST SUCCESS", "BEHIND", "RECORDS", "REJECTS"), rows
-    )
+    table(COLUMNS, rows, zone=config.timezone)
     for each in document["collections"]:
         for stream in each["streams"]:
             if waiting := stream.get("titles_waiting"):
-                say(printable(f"{each['name']}: {counted(waiting, 'title')} to be looked up."))
+                say(printable(f"{each['name']}: {_list(waiting, each['name'])}"))
             problem = (stream["last_run"] or {}).get("problem")
             if problem and each["health"] != "disabled":
                 say(printable(f"{each['name']}: {problem['message']} [{problem['code']}]"))
                 say(f"  {problem['remedy']}")
+
+
+def _list(waiting: int, collection: str) -> str:
+    command = f"bibsync records waiting --collection {shlex.quote(collection)}"
+    return f"{counted(waiting, 'title')} to be looked up; see: {command}"

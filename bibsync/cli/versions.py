@@ -12,7 +12,7 @@ from bibsync import store
 from bibsync.cli import context, stored
 from bibsync.cli.context import Json, configuration
 from bibsync.cli.stored import ControlNumber, Of
-from bibsync.cli.text import local, out, out_json, printable, say, table
+from bibsync.cli.text import out, out_json, printable, say, table
 from bibsync.config import Config
 from bibsync.exports import Row, difference
 from bibsync.exports.difference import Change
@@ -33,7 +33,7 @@ def history(control_number: ControlNumber, collection: Of, json: Json = False) -
     rows = context.run(_history(config, collection, control_number, json=json))
     if rows:
         columns = ("VERSION", "VALID FROM", "UNTIL", "REPLACED BY RUN", "FIELDS")
-        table(columns, rows)
+        table(columns, rows, zone=config.timezone)
 
 
 def diff(
@@ -99,21 +99,21 @@ async def _history(
                         if json:
                             out_json(document(row))
                         elif newer:
-                            rows.append(_line(config, newer, row))
+                            rows.append(_line(newer, row))
                         newer = row
     if newer is None:
         raise stored.no_record(control_number, collection)
-    return [] if json else [*rows, _line(config, newer, None)]
+    return [] if json else [*rows, _line(newer, None)]
 
 
-def _line(config: Config, row: Row, older: Row | None) -> tuple[object, ...]:
+def _line(row: Row, older: Row | None) -> tuple[object, ...]:
     changes = difference.between(older["marc"], row["marc"]) if older else None
     return (
         row["version"],
-        local(row["valid_from"], config.timezone),
-        local(row["replaced_at"], config.timezone),
-        row["replaced_by"] or "-",
-        "-" if changes is None else sum(change.fields for change in changes),
+        row["valid_from"],
+        row["replaced_at"],
+        row["replaced_by"],
+        None if changes is None else sum(change.fields for change in changes),
     )
 
 

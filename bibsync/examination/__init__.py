@@ -2,9 +2,9 @@
 
 Each check is a coroutine that returns findings: passed, warning or failed, with a sentence and,
 where something is to be done, a remedy. Checks run side by side, each within its own time, and
-none stops the others; their findings are told in order, as soon as they and all before them are
-there. Nothing is written anywhere that stays: the database's trial is rolled back, a key in Redis
-is taken away, the vendor is only read from.
+none stops the others; a failure names what can't be checked because of it. Findings are told in
+order, as soon as they and all before them are there. Nothing is written anywhere that stays: the
+database's trial is rolled back, a key in Redis is taken away, the vendor is only read from.
 
 To add a check of the surroundings: one coroutine in `place`, one row in CHECKS. To add one of a
 collection's vendor: one function in `vendor`, one row in its JUDGEMENTS.
@@ -20,11 +20,11 @@ from bibsync.collection import Collection
 from bibsync.config import Config
 from bibsync.errors import BibsyncError, first_of
 from bibsync.examination import place, vendor
-from bibsync.examination.finding import Finding, State, failed
+from bibsync.examination.finding import Finding, State, failed, invalid
 from bibsync.sources.http import Hosts
 from bibsync.store import Pool
 
-__all__ = ["CHECKS", "Finding", "State", "examine"]
+__all__ = ["CHECKS", "Finding", "State", "examine", "invalid"]
 
 AT_ONCE = 8
 """Collections that are examined together."""

@@ -1,9 +1,10 @@
 """What a check found."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
-from bibsync.errors import BibsyncError
+from bibsync.errors import BibsyncError, ConfigInvalid
 
 
 class State(StrEnum):
@@ -61,3 +62,16 @@ def failed(check: str, error: BibsyncError) -> Finding:
         remedy=error.remedy,
         code=error.code,
     )
+
+
+def invalid(check: str, error: ConfigInvalid) -> list[Finding]:
+    """Return each problem of a configuration by itself."""
+    return [replace(failed(check, error), message=problem) for problem in error.problems]
+
+
+def without(finding: Finding, unchecked: Sequence[str]) -> Finding:
+    """Say in a failure what could not be checked because of it."""
+    if not unchecked:
+        return finding
+    message = f"{finding.message} Not checked therefore: {', '.join(unchecked)}."
+    return replace(finding, message=message)

@@ -3,21 +3,31 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bibsync import store
+from bibsync import lease, store
 from bibsync.collection import Collection
 from bibsync.config import Config
-from bibsync.errors import SchemaUnfit, StoreUnavailable
-from bibsync.examination.finding import Finding, State, failed, passed, warning
+from bibsync.errors import ConfigInvalid, SchemaUnfit, StoreUnavailable
+from bibsync.examination.finding import (
+    Finding,
+    State,
+    failed,
+    invalid,
+    passed,
+    warning,
+    without,
+)
 from bibsync.replicas import address
-from bibsync.store import Connection, Pool, collections, leases, schema, trial
+from bibsync.store import Connection, Pool, collections, schema, trial
 from bibsync.store.embedded import exists
+from bibsync.store.leases import Held
 
 LITTLE_SPACE = 1 << 30
+CONNECTION, RIGHTS, SCHEMA = "database.connection", "database.rights", "database.schema"
 NO_SPACE = 100 << 20
 """Below this a write-ahead log of the embedded database may not find room."""
 
@@ -87,27 +97,40 @@ def room(folder: str, free: int, *, made: str = "") -> Finding:
 
 
 async def database(case: Case) -> list[Finding]:
-    """Tell whether the database answers, lets itself be written, and has the schema.
+    """Tell whether the database answers, lets itself be written, and has the schema."""
+    if case.embedded and not exists(case.config.state_dir):
+        return [await asyncio.to_thread(_unmade, case.config.state_dir)]
+    try:
+        return await _connected(case)
+    except StoreUnavailable as error:
+        return [without(failed(CONNECTION, error), (RIGHTS, SCHEMA))]
 
-    Raises:
-        StoreUnavailable: it doesn't answer.
-    """
-    state_dir = case.config.state_dir
-    if case.embedded and not exists(state_dir):
+
+def _unmade(state_dir: Path) -> Finding:
+    """Tell whether the embedded server, which isn't there yet, can be made."""
+    if _folder(state_dir).state is not State.FAILED:
         message = f"The embedded PostgreSQL will be made by the first run, in {state_dir}."
-        return [passed("database.connection", message)]
+        return passed(CONNECTION, message)
+    message = f"The embedded PostgreSQL can't be made in {state_dir}, see state_folder."
+    error = StoreUnavailable(message, remedy="Mend what is told of state_folder.")
+    return without(failed(CONNECTION, error), (RIGHTS, SCHEMA))
+
+
+async def _connected(case: Case) -> list[Finding]:
     async with case.connect(case.config) as pool, store.acquire(pool) as conn:
         version = conn.get_server_version()
         kind = "The embedded PostgreSQL" if case.embedded else "PostgreSQL"
         number = f"{version.major}.{version.minor}"
-        findings = [passed("database.connection", f"{kind} {number} answers.")]
+        findings = [passed(CONNECTION, f"{kind} {number} answers.")]
         try:
             state = await schema.state(conn)
         except SchemaUnfit as unfit:
-            return [*findings, failed("database.schema", unfit)]
+            return [*findings, without(failed(SCHEMA, unfit), (RIGHTS,))]
         findings += [await _rights(conn, state), _schema(case.config, state)]
         if not state.missing:
-            findings += await _runs_under_way(conn, case.chosen)
+            rows = await collections.all_rows(conn)
+            findings += _moved(case.config, rows)
+            findings += await _runs_under_way(conn, case.chosen, rows)
         return findings
 
 
@@ -115,12 +138,12 @@ async def _rights(conn: Connection, state: schema.State) -> Finding:
     try:
         await trial.write(conn, empty=state.empty)
     except StoreUnavailable as refusal:
-        return failed("database.rights", refusal)
-    return passed("database.rights", "The database can be written.")
+        return failed(RIGHTS, refusal)
+    return passed(RIGHTS, "The database can be written.")
 
 
 def _schema(config: Config, state: schema.State) -> Finding:
-    check, by_hand = "database.schema", config.database.upgrade == "never"
+    check, by_hand = SCHEMA, config.database.upgrade == "never"
     if not state.missing:
         return passed(check, "The tables are up to date.")
     if state.empty and not by_hand:
@@ -135,20 +158,39 @@ def _schema(config: Config, state: schema.State) -> Finding:
     return warning(check, message, "Run `bibsync db upgrade` to have it done now.")
 
 
-async def _runs_under_way(conn: Connection, chosen: tuple[Collection, ...]) -> list[Finding]:
+def _moved(config: Config, rows: Sequence[collections.Row]) -> list[Finding]:
+    """Tell of each collection that means another library than its records; every run refuses it."""
+    findings = []
+    for each in config.collections:
+        try:
+            collections.refuse_moved((each,), rows)
+        except ConfigInvalid as moved:
+            told = invalid("collection.library", moved)
+            findings += [replace(finding, collection=each.name) for finding in told]
+    return findings
+
+
+async def _runs_under_way(
+    conn: Connection, chosen: tuple[Collection, ...], rows: Sequence[collections.Row]
+) -> list[Finding]:
     """Tell of each lease that is held; that is no fault, only good to know."""
     names = {each.name for each in chosen}
-    numbers = {row.number: row.name for row in await collections.all_rows(conn)}
+    numbers = {row.number: row.name for row in rows}
     return [
         Finding(
             check="collection.lease",
             state=State.PASSED,
-            message=f"A run of {stream} is under way: {holder}, since {since:%Y-%m-%d %H:%M} UTC.",
+            message=f"A run of {stream} is under way: {held.holder.replica}, "
+            f"since {held.since:%Y-%m-%d %H:%M} UTC.",
             collection=numbers[number],
         )
-        for (number, stream), (holder, since) in sorted((await leases.held_now(conn)).items())
+        for (number, stream), held in sorted((await lease.alive(conn)).items(), key=_place_of)
         if numbers.get(number) in names
     ]
+
+
+def _place_of(entry: tuple[lease.Key, Held]) -> lease.Key:
+    return entry[0]
 
 
 async def redis(case: Case) -> list[Finding]:

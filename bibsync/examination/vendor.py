@@ -4,7 +4,7 @@ The page goes through the collection's real source, so that what passes here pas
 covers nothing and nothing of it is stored. One busy answer is forgiven, as vendors give them often.
 
 Each failure is told under the check that it speaks of; a check about which the answer says nothing
-(the login, where nobody listens) isn't told at all.
+(the login, where nobody listens) is only named in the failure.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import Final
 from bibsync import marc
 from bibsync.collection import Collection
 from bibsync.errors import SourceBusy, SourceError, SourceMisled, SourceRefused
-from bibsync.examination.finding import Finding, State, failed, passed, warning
+from bibsync.examination.finding import Finding, State, failed, passed, warning, without
 from bibsync.reject import SHORT, Reason, Reject
 from bibsync.source import Page, Source, present
 from bibsync.sources import open_source
@@ -79,9 +79,19 @@ async def examine(collection: Collection, hosts: Hosts) -> list[Finding]:
     try:
         heard = await _ask(collection, hosts)
     except SourceError as error:  # the address is none: nobody could be asked
-        return [failed(ADDRESS, error)]
+        return _told([failed(ADDRESS, error)])
     findings = [judge(heard) for judge in JUDGEMENTS]
-    return [finding for finding in findings if finding is not None]
+    return _told([finding for finding in findings if finding is not None])
+
+
+def _told(findings: list[Finding]) -> list[Finding]:
+    """Name in the failure what the answer says nothing about."""
+    judged = {finding.check for finding in findings}
+    unchecked = [check for check in (ADDRESS, CLOCK, LOGIN, PAGE) if check not in judged]
+    return [
+        without(each, unchecked) if each.code and each.state is State.FAILED else each
+        for each in findings
+    ]
 
 
 async def _ask(collection: Collection, hosts: Hosts) -> Heard:

@@ -10,7 +10,7 @@ from xml.parsers import expat
 
 from bibsync.marc import repair, usual
 from bibsync.record import Field, Marc, RawRecord, Record, Subfield, from_marc, is_control
-from bibsync.reject import PLAIN, Reason, Reject
+from bibsync.reject import Reason, Reject, sentence
 
 RECORD_LIMIT = 2 * 2**20
 DEPTH_LIMIT = 32
@@ -76,8 +76,7 @@ def identified(marc: Marc, raw: RawRecord, repairs: tuple[str, ...] = ()) -> Rec
 
 def rejected(raw: RawRecord, reason: Reason, detail: str = "") -> Reject:
     """Set the record aside."""
-    message = f"{PLAIN[reason]}: {detail}" if detail else PLAIN[reason]
-    return Reject(reason, message, raw.data, raw.identity, raw.position)
+    return Reject(reason, sentence(reason, detail), raw.data, raw.identity, raw.position)
 
 
 class NotMarc(Exception):

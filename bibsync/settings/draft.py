@@ -1,7 +1,8 @@
 """The configuration file that a beginner starts with: the keys one needs, each with its sentence.
 
-Values that aren't given are the defaults. Whatever is asked of a person is checked here, by the
-readers that the file will meet. A secret never stands in the text, only where it is kept.
+Values that aren't given are left out; their defaults stand behind a #. Whatever is asked of a
+person is checked here, by the readers that the file will meet. A secret never stands in the text,
+only where it is kept.
 """
 
 import json
@@ -25,8 +26,19 @@ BASE_URL: Final = Collection(
 ).base_url
 
 _ACCOUNT: Final = keys.account((SOURCE,))
+
+
+def _word(written: object) -> str:
+    """Read an id; a blank in it is a slip of whoever copied it."""
+    read = values.text(written)
+    if any(sign.isspace() for sign in read):
+        raise Unfit("has a blank inside")
+    return read
+
+
 READERS: Final[Mapping[str, Reader]] = {
     **{key: setting.read for key, setting in _ACCOUNT.items()},
+    "library_id": _word,
     "timezone": values.zone,
     "database_url": keys.SECTIONS["database"].settings["url"].read,
 }
@@ -39,13 +51,16 @@ _UTC: Final = shapes.Top().timezone
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """A library's account; `key_file` is where its key is kept, as the configuration names it."""
+    """A library's account; `key_file` is where its key is kept, as the configuration names it.
+
+    `base_url` None: nobody has said it, the default counts.
+    """
 
     name: str
     library_id: str
     account_id: str
     key_file: str
-    base_url: str = BASE_URL
+    base_url: str | None = None
 
 
 EXAMPLE: Final = Account(
@@ -102,7 +117,9 @@ def _entry(account: Account) -> str:
         library_id=quoted(account.library_id),
         account_id=quoted(account.account_id),
         key_file=quoted(account.key_file),
-        base_url=quoted(account.base_url),
+        base_url=f"base_url = {quoted(account.base_url)}"
+        if account.base_url
+        else f"#base_url = {quoted(BASE_URL)}",
     )
 
 
@@ -148,11 +165,11 @@ timezone = {timezone}
 {sync}
 [log]
 # debug, info, warning or error.
-level = {level}
+#level = {level}
 
 [cleanup]
 # How long runs, history and settled rejects are kept.
-days_to_keep = {days}
+#days_to_keep = {days}
 
 [notify]
 # Who is told once of a problem, and once of its recovery.
@@ -166,14 +183,14 @@ _HINT: Final = (
 )
 _SYNC: Final = """\
 # Where the history begins. An earlier day later on is no harm: the next run reads what is missing.
-start_date = {start_date}
+#start_date = {start_date}
 # The most requests a second to one vendor host, all collections together.
-requests_per_second = {requests_per_second}
+#requests_per_second = {requests_per_second}
 # How long one request may take, and how often it is sent again when the vendor can't answer.
-timeout = {timeout}
-retries = {retries}
+#timeout = {timeout}
+#retries = {retries}
 # `bibsync status` calls a collection late that hasn't succeeded for so long.
-late_after = {late_after}
+#late_after = {late_after}
 """
 _ENTRY: Final = """\
 [[collections]]
@@ -186,5 +203,5 @@ account_id = {account_id}
 # The key, in a file of its own beside this one, which nobody else can read. It may also come from
 # the environment, {{ env = "NAME" }}, or from systemd, {{ credential = "name" }}.
 account_key = {{ file = {key_file} }}
-base_url = {base_url}
+{base_url}
 """

@@ -40,7 +40,8 @@ def read(path: Path) -> File:
     name = values.plain(str(path))
     opened = _bytes(path)
     if isinstance(opened, str):
-        raise ConfigInvalid((f"{name}: {opened}",))
+        remedy = "Name a file that this user may read: --config FILE, or BIBSYNC_CONFIG."
+        raise ConfigInvalid((f"{name}: {opened}",), remedy=remedy)
     content, mode = opened
     parsed = _parsed(content)
     if isinstance(parsed, str):

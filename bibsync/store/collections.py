@@ -116,7 +116,7 @@ async def enrol(conn: Connection, configured: Sequence[Collection]) -> dict[str,
     """
     await conn.execute(LOCK)
     rows = await all_rows(conn)
-    _refuse_moved(configured, {row.name: row for row in rows})
+    refuse_moved(configured, rows)
     known = _matched(configured, rows)
     numbers: dict[str, int] = {}
     for collection in configured:
@@ -197,11 +197,17 @@ async def forget(conn: Connection, number: int) -> None:
     await conn.execute(FORGET, number, timeout=FORGET_S)
 
 
-def _refuse_moved(configured: Sequence[Collection], rows: dict[str, Row]) -> None:
+def refuse_moved(configured: Sequence[Collection], rows: Sequence[Row]) -> None:
+    """Compare the configuration with what is stored; nothing is read or written.
+
+    Raises:
+        ConfigInvalid: a name known before now means another library.
+    """
+    known = {row.name: row for row in rows}
     problems = []
     moved: dict[str, None] = {}
     for collection in configured:
-        row = rows.get(collection.name)
+        row = known.get(collection.name)
         if row is None:
             continue
         for word in LIBRARY:

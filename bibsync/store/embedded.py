@@ -204,6 +204,6 @@ def _plainly(state: Path) -> Iterator[None]:
         with suppress(OSError):
             server.refuse_foreign(state)
         raise StoreUnavailable(
-            f"The embedded database in {state} can't be used: {error}.",
+            f"The embedded database in {state} can't be used: {error.strerror or error}.",
             remedy=f"Give another state_dir. {binaries.GIVE_DSN}",
         ) from error

@@ -53,7 +53,7 @@ PARK = """
 update lanes set parked_until = $3 where collection = $1 and stream = $2 and lane = 0
 """
 STANDINGS = """
-select l.collection, l.stream, l.covered, l.parked_until, exists (
+select l.collection, l.stream, l.from_at, l.covered, l.parked_until, exists (
     select from lanes o
     where o.collection = l.collection and o.stream = l.stream and o.lane <> 0
       and o.closed_at is null
@@ -66,6 +66,7 @@ from lanes l where l.lane = 0
 class Standing:
     """The live lane as status shows it; `backfilling`: another lane of the stream is open."""
 
+    begins: datetime
     covered: Coverage
     parked_until: datetime | None
     backfilling: bool
@@ -125,7 +126,7 @@ async def standings(conn: Connection) -> dict[tuple[int, str], Standing]:
     """Return how the live lane of every collection and stream stands."""
     return {
         (row["collection"], row["stream"]): Standing(
-            coverage(row["covered"]), row["parked_until"], row["backfilling"]
+            row["from_at"], coverage(row["covered"]), row["parked_until"], row["backfilling"]
         )
         for row in await conn.fetch(STANDINGS)
     }

@@ -27,7 +27,8 @@ select holder, replica, machine, process, process_began, since
 from leases where collection = $1 and stream = $2 and expires_at >= clock_timestamp()
 """
 HELD_NOW = """
-select collection, stream, replica, since from leases where expires_at >= clock_timestamp()
+select collection, stream, holder, replica, machine, process, process_began, since
+from leases where expires_at >= clock_timestamp()
 """
 RENEW = """
 update leases set expires_at = clock_timestamp() + $4
@@ -93,9 +94,12 @@ async def held(conn: Connection, key: tuple[int, str]) -> Held | None:
     return Held(Holder(*row[:5]), row["since"]) if row else None
 
 
-async def held_now(conn: Connection) -> dict[tuple[int, str], tuple[str, datetime]]:
-    """Return replica and since-when of every lease that is held."""
-    return {(row[0], row[1]): (row[2], row[3]) for row in await conn.fetch(HELD_NOW)}
+async def held_now(conn: Connection) -> dict[tuple[int, str], Held]:
+    """Return every lease that is held, by whom and since when."""
+    return {
+        (row["collection"], row["stream"]): Held(Holder(*row[2:7]), row["since"])
+        for row in await conn.fetch(HELD_NOW)
+    }
 
 
 async def renew(conn: Connection, key: tuple[int, str], token: str, *, ttl: timedelta) -> bool:

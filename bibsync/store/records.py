@@ -98,7 +98,7 @@ from records group by collection
 """
 ONE = """
 select c.name as collection_name, r.*, s.fingerprint, s.last_seen, t.description,
-       t.looked_up_at
+       t.looked_up_at, t.wanted_since, t.due_at, t.problem
 from records r
 join collections c on c.collection = r.collection
 join record_states s

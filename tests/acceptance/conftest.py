@@ -6,15 +6,18 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import loaded
 import pytest
 from installation import PASSWORD, Installation
+from loaded import Loaded
 from watched import Watched, library, served
 
 
 @pytest.fixture(scope="session")
-def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder for compiled modules: processes start in half the time."""
-    return tmp_path_factory.mktemp("bytecode")
+def program(shared_folder: Path) -> Iterator[Loaded]:
+    """Return the program, loaded; its compiled modules lie in one folder for all workers."""
+    with loaded.opened(shared_folder / "bytecode") as program:
+        yield program
 
 
 @pytest.fixture
@@ -28,19 +31,19 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def installation(folder: Path, bytecode: Path, database: str) -> Installation:
+def installation(folder: Path, program: Loaded, database: str) -> Installation:
     """Return an installation with a database of its own at a given server."""
     around = "&" if "?" in database else "?"
     url = f"{database}{around}password={quote(PASSWORD)}"
-    made = Installation(folder, folder / "state", url, bytecode)
+    made = Installation(folder, folder / "state", url, program)
     made.configure()
     return made
 
 
 @pytest.fixture
-def embedded(folder: Path, bytecode: Path) -> Installation:
+def embedded(folder: Path, program: Loaded) -> Installation:
     """Return an installation that nobody has given a database."""
-    made = Installation(folder, folder / "state", None, bytecode)
+    made = Installation(folder, folder / "state", None, program)
     made.configure()
     return made
 

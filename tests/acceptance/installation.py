@@ -1,8 +1,9 @@
 """An installation of bibsync as its users have it: a configuration, a folder, processes.
 
 Nothing of the program is imported here but its name: every command is a process, spoken to through
-its arguments, its streams, its signals and its exit code. What no output may ever show is checked
-of all of them.
+its arguments, its streams, its signals and its exit code. Those that are only run to their end are
+forked from a process that has the program loaded; see there. What no output may ever show is
+checked of all of them.
 """
 
 import asyncio
@@ -20,6 +21,9 @@ from dataclasses import dataclass, field
 from fcntl import ioctl
 from pathlib import Path
 from typing import Any
+
+import loaded
+from loaded import Forked, Loaded
 
 WITHIN_S = 60.0
 ACCOUNT_KEY = "key-that-nobody-may-see"
@@ -68,7 +72,7 @@ class Ended:
 class Running:
     """A command that hasn't ended yet."""
 
-    process: asyncio.subprocess.Process
+    process: asyncio.subprocess.Process | Forked
 
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -106,7 +110,7 @@ class Installation:
     folder: Path
     state: Path
     database: str | None
-    bytecode: Path
+    program: Loaded
     environ: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -143,9 +147,17 @@ class Installation:
         (self.folder / name).write_text(text)
 
     async def run(self, *arguments: object, **environ: str) -> Ended:
-        """Run a command to its end, its streams being pipes."""
-        running = await self.start(*arguments, **environ)
+        """Run a command to its end, its streams being pipes; the program is loaded already."""
+        running = await self.fork(*arguments, **environ)
         return await running.ended()
+
+    async def fork(self, *arguments: object, **environ: str) -> Running:
+        """Start a command, its streams being pipes; the program is loaded already."""
+        return Running(
+            await self.program.fork(
+                [*map(str, arguments)], folder=self.folder, environment=self._environment(environ)
+            )
+        )
 
     async def stored(self, collection: str = "springfield") -> dict[str, str]:
         """Return the fingerprint of every stored record, by control number."""
@@ -166,7 +178,7 @@ class Installation:
         return dict(ended.document["collections"][0]["streams"][0])
 
     async def start(self, *arguments: object, stdout: int = -1, **environ: str) -> Running:
-        """Start a command; `stdout` is a descriptor to be used instead of a pipe."""
+        """Start a command from nothing; `stdout` is a descriptor to be used instead of a pipe."""
         process = await asyncio.create_subprocess_exec(
             *self._words(arguments),
             stdin=asyncio.subprocess.DEVNULL,
@@ -179,10 +191,12 @@ class Installation:
         )
         return Running(process)
 
-    async def run_on_a_terminal(self, *arguments: object, **environ: str) -> Ended:
-        """Run a command on a terminal of 120 columns; `out` is all that the terminal was sent."""
+    async def run_on_a_terminal(
+        self, *arguments: object, columns: int = 120, **environ: str
+    ) -> Ended:
+        """Run a command on a terminal; `out` is all that the terminal was sent."""
         ours, theirs = pty.openpty()
-        ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         process = await asyncio.create_subprocess_exec(
             *self._words(arguments),
             stdin=theirs,
@@ -211,14 +225,8 @@ class Installation:
         return [sys.executable, "-m", "bibsync", *map(str, arguments)]
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
-        return {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.folder),
-            "LANG": "C.UTF-8",
-            "PYTHONPYCACHEPREFIX": str(self.bytecode),
-            **self.environ,
-            **more,
-        }
+        needed = loaded.environment(self.program.bytecode)
+        return {**needed, "HOME": str(self.folder), **self.environ, **more}
 
 
 async def until(conn: Any, condition: str) -> None:
@@ -232,7 +240,7 @@ def keeps_silent(text: str) -> None:
     """Check what holds for every command: no secret, no traceback."""
     assert ACCOUNT_KEY not in text
     assert PASSWORD not in text
-    assert "Traceback" not in text
+    assert "Traceback" not in text, text[text.find("Traceback") :]
 
 
 def _everything(terminal: int) -> str:

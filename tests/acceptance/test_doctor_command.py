@@ -90,7 +90,10 @@ async def test_through_a_pipe_come_lines_with_tabs_and_on_a_terminal_words_and_r
     assert [8, 8, 0] == [piped.code, typed.code, chosen.code]
     assert {5} == {len(row) for row in rows}
     assert ["failed", "vendor.address", "no\\u202ebody"] == rows[-1][:3]
-    assert rows[-1][3].endswith("can't be reached. [source_busy]")
+    assert rows[-1][3].endswith(
+        "can't be reached. Not checked therefore: vendor.clock, vendor.login, vendor.page. "
+        "[source_busy]"
+    )
     assert rows[-1][4].startswith("Check this machine's network, and base_url")
     assert "9 passed, 0 warnings, 1 failed.\n" == piped.err
     assert "passed    vendor.login         springfield: The vendor accepts the account" in typed.out
@@ -143,6 +146,9 @@ async def test_each_foreign_answer_is_told_under_the_check_it_speaks_of(
     assert expected == checks(ended)[3:]
     assert [(code, True)] == [(each["code"], words in each["message"]) for each in told]
     assert told[0]["remedy"]
+    silent = [check for check, state in zip(VENDOR, found, strict=True) if not state]
+    named = f" Not checked therefore: {', '.join(silent)}." if silent else ""
+    assert told[0]["message"].partition(" Not checked")[1:] == named.partition(" Not checked")[1:]
     assert (0 if code is None else 8) == ended.code
     assert (2 if faults not in {"redirect", "blank"} else 1) == vendor.requests
 
@@ -231,6 +237,7 @@ async def test_a_database_that_is_down_stops_no_other_check(bare: Installation, 
     found = of(ended, "database.connection")
     assert ("failed", "database_unavailable") == (found["state"], found["code"])
     assert "nothing listens at its address" in found["message"]
+    assert found["message"].endswith("Not checked therefore: database.rights, database.schema.")
     assert VENDOR == [check for check, _ in checks(ended)[3:]]
     assert (8, 1) == (ended.code, ended.documents[-1]["failed"])
 
@@ -323,6 +330,7 @@ async def test_a_state_folder_that_can_t_be_fails_and_where_it_isn_t_needed_warn
     nowhere = str(embedded.folder / "file" / "state")
     embedded.configure()
     failing = await embedded.run("doctor", "--json", BIBSYNC_STATE_DIR=nowhere)
+    refused = await embedded.run("db", "upgrade", BIBSYNC_STATE_DIR=nowhere)
     installation.configure()
 
     warned = await installation.run("doctor", "--json", BIBSYNC_STATE_DIR=nowhere)
@@ -330,6 +338,10 @@ async def test_a_state_folder_that_can_t_be_fails_and_where_it_isn_t_needed_warn
     assert (8, "failed") == (failing.code, of(failing, "state_folder")["state"])
     assert (0, "warning") == (warned.code, of(warned, "state_folder")["state"])
     assert "/file doesn't allow it." in of(failing, "state_folder")["message"]
+    unmade = of(failing, "database.connection")
+    assert ("failed", "database_unavailable") == (unmade["state"], unmade["code"])
+    assert "can't be made in " in unmade["message"]
+    assert (7, True) == (refused.code, "can't be used: Not a directory. [" in refused.err)
 
 
 @pytest.mark.parametrize(
@@ -375,13 +387,23 @@ async def test_an_unknown_collection_and_a_broken_configuration_have_their_own_c
 ):
     bare.configure([{"name": "springfield", "library_id": "x", "base_url": NOWHERE}])
     unknown = await bare.run("doctor", "--collection", "springfeld", "--json")
-    bare.configure(sync="retries = 99")
+    bare.configure(sync="retries = 99\ntimeout = 7")
 
     broken = await bare.run("doctor", "--json")
+    plain = await bare.run("doctor")
 
-    assert ((10, ""), (5, "")) == ((unknown.code, unknown.out), (broken.code, broken.out))
+    assert ((10, ""), 5, (5, "")) == (
+        (unknown.code, unknown.out),
+        broken.code,
+        (plain.code, plain.out),
+    )
     assert 'The configuration has: "springfield".' in unknown.err
-    assert "sync: retries is 99" in broken.err
+    assert broken.err == plain.err
+    assert [("configuration", "failed")] * 2 == checks(broken)
+    assert all(each.keys() == FIELDS for each in broken.documents[:-1])
+    assert [each["message"] for each in broken.documents[:-1]] == plain.err.splitlines()[:2]
+    assert "sync: retries is 99" in plain.err
+    assert {"type": "summary", "passed": 0, "warnings": 0, "failed": 2} == broken.documents[-1]
 
 
 async def test_what_the_configuration_warns_of_is_told_as_a_warning_once(bare: Installation):
@@ -424,3 +446,44 @@ async def test_whoever_reads_only_the_first_line_ends_it_quietly(bare: Installat
     out, err = await process.communicate()
 
     assert (0, b"", 1) == (process.returncode, err, out.count(b"\n"))
+
+
+async def test_a_collection_that_became_another_library_fails_as_the_next_run_would(
+    installation: Installation, vendor: Watched
+):
+    [one] = vendor.collections()
+    installation.configure([one])
+    await installation.run("run-once", "--all", "--stream", "purchases")
+    installation.configure([one | {"library_id": "shelbyville", "base_url": NOWHERE}])
+    stays = await installation.run("status", "--json")
+
+    ended = await installation.run("doctor", "--json")
+    planned = await installation.run("run-once", "--all", "--dry-run", "--json")
+    run = await installation.run("run-once", "--all", "--json")
+
+    moved = [each for each in ended.documents if each.get("check") == "collection.library"]
+    assert (8, 5, 5) == (ended.code, planned.code, run.code)
+    assert ("", planned.err) == (planned.out, run.err)
+    assert [("failed", "springfield", "config_invalid")] * 2 == [
+        (each["state"], each["collection"], each["code"]) for each in moved
+    ]
+    assert [each["message"] for each in moved] == run.err.splitlines()[:2]
+    assert "Give the collection a new name" in moved[0]["remedy"]
+    assert stays.document == (await installation.run("status", "--json")).document | {
+        "collections": stays.document["collections"]
+    }
+
+
+async def test_a_run_that_was_killed_is_no_run_under_way(
+    installation: Installation, vendor: Watched
+):
+    installation.configure(vendor.collections(windows_at_once=1))
+    vendor.next_answers("springfield", ["ok", "timeout"])
+    running = await installation.start("run-once", "--all")
+    await vendor.asked(2)
+    running.kill()
+    await running.ended()
+
+    ended = await installation.run("doctor", "--json")
+
+    assert "collection.lease" not in dict(checks(ended))

@@ -1,28 +1,18 @@
 """What commands print with --json is what docs/commands.md says, field by field."""
 
-import asyncio
-import json
-import sys
-from asyncio.subprocess import DEVNULL, PIPE
 from collections import defaultdict
 from typing import Any
 
 from commands_page import SECTIONS, documented
-from installation import Installation, keeps_silent
+from installation import Installation
 from watched import Watched, library, served
 
 from bibsync.simulator import Defect
 
-IN_ONE_PROCESS = """
-import sys
-from bibsync import cli
-for line in sys.argv[1:]:
-    print('{"called": true}', flush=True)
-    cli.run(line.split())
-"""
-"""Loading the program takes longer than all that these commands do."""
 FIRST = """
 run-once --all --dry-run --json
+run-once --all --stream purchases --json
+records waiting --collection springfield --json
 run-once --all --json
 records export --collection springfield
 """
@@ -73,23 +63,13 @@ def names_in(value: Any) -> set[str]:
 
 
 async def said_by(installation: Installation, lines: str) -> dict[str, list[dict[str, Any]]]:
-    """Run a command a line; return the documents that each printed, by its name."""
-    calls = lines.strip().splitlines()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", IN_ONE_PROCESS, *calls),
-        stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=PIPE,
-        cwd=installation.folder,
-        env=installation.environment(),
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    keeps_silent((out + err).decode())
+    """Start a command a line, each from nothing; return the documents that it printed, by name."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for call, printed in zip(calls, out.decode().split('{"called": true}\n')[1:], strict=True):
-        assert printed, f"{call} printed nothing: {err.decode()}"
+    for call in lines.strip().splitlines():
+        ended = await (await installation.start(*call.split())).ended()
+        assert ended.documents, f"{call} printed nothing: {ended.err}"
         name = next(each for each in WITH_DOCUMENTS if call.startswith(f"{each} "))
-        found[name] += map(json.loads, printed.splitlines())
+        found[name] += ended.documents
     return found
 
 

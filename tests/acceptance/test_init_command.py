@@ -66,9 +66,27 @@ async def test_through_a_pipe_nothing_is_asked_and_the_file_holds_the_defaults(
     assert (checked.code, checked.out, checked.err) == (
         0,
         "bibsync.toml: all is well, 0 collections.\n",
-        "",
+        "warning: bibsync.toml names no collection, so there is nothing to sync.\n",
     )
     assert defaults == await shown(fresh)
+
+
+async def test_only_what_was_said_is_in_force_and_every_default_stands_behind_a_hash(
+    fresh: Installation,
+):
+    fresh.write("a.key", ACCOUNT_KEY)
+    given = ("--name", "A", "--library-id", "ab", "--account-id", "partner", "--key-file", "a.key")
+
+    await fresh.run("init", *given, TZ="UTC")
+
+    live = [line for line in fresh.read("bibsync.toml").splitlines() if line[:1] not in ("", "#")]
+    assert live == [
+        'timezone = "UTC"',
+        *("[database]", "[redis]", "[sync]", "[log]", "[cleanup]", "[notify]"),
+        *("[[collections]]", 'name = "A"', 'source = "bibliotheca"', 'library_id = "ab"'),
+        *('account_id = "partner"', 'account_key = { file = "a.key" }'),
+    ]
+    assert f'#base_url = "{BASE_URL}"' in fresh.read("bibsync.toml")
 
 
 async def test_what_stands_behind_a_hash_is_a_configuration_too(fresh: Installation):
@@ -125,6 +143,7 @@ async def test_the_options_give_the_account_whatever_signs_its_name_has(fresh: I
         (("--name", "Kids"), "An account needs --library-id, --account-id, --key-file too."),
         (("--name", " "), "--name is empty."),
         (("--library-id", "a\tb"), "--library-id has blanks around it or"),
+        (("--library-id", "ab cd"), "--library-id has a blank inside."),
         ((*GIVEN, "--key-file", "none.key"), "--key-file is to come from the file"),
         ((*GIVEN, "--key-file", "empty.key"), "which is empty."),
         (("--output", "-", "--json"), "--output - and --json can't both"),

@@ -54,7 +54,7 @@ async def test_a_run_that_is_killed_again_and_again_ends_with_the_whole_truth(
 
 async def killed(installation: Installation, vendor: Watched, random: Random) -> bool:
     """Begin a run, kill it within moments of a random request; False: it was done before."""
-    running = await installation.start("run-once", "--all")
+    running = await installation.fork("run-once", "--all")
     loop = asyncio.get_running_loop()
     moment = random.uniform(0, 0.02)
     vendor.then(random.randint(1, 14), lambda: loop.call_later(moment, running.kill))

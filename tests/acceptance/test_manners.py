@@ -5,6 +5,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import asyncpg
@@ -13,6 +14,7 @@ from installation import ACCOUNT_KEY, NOWHERE, Installation, until
 from watched import Watched
 
 FULL = Path("/dev/full")
+UTC_TEXT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 WAITING = "exists (select from pg_locks where not granted and relation = 'fences'::regclass)"
@@ -71,6 +73,48 @@ async def test_on_a_terminal_a_run_shows_bars_and_status_a_ruled_table(
     assert name in STYLE.sub("", status.out)
     assert "LAST SUCCESS" in plain.out
     assert "\x1b" not in plain.out
+
+
+@pytest.mark.parametrize("columns", [120, 80, 60, 40])
+async def test_nothing_on_a_terminal_breaks_in_two_however_narrow_it_is(
+    installation: Installation, vendor: Watched, columns: int
+):
+    name = "A library of a long name"
+    installation.configure(vendor.collections(name=name))
+    ran = await installation.run("run-once", "--all", "--stream", "purchases")
+    piped = await installation.run("status")
+
+    seen = [
+        STYLE.sub("", (await installation.run_on_a_terminal(*words.split(), columns=columns)).out)
+        for words in ("status", "runs list")
+    ]
+
+    success = datetime.fromisoformat(piped.out.split("\t")[3])
+    assert ran.code == 0
+    assert all(len(line) <= columns for line in seen[0].splitlines() if line[:1] != name[:1])
+    assert [True, True] == [f"{success:%Y-%m-%d %H:%M}" in each for each in seen]
+    assert [True, True] == [re.search(r"\b120\b", each) is not None for each in seen]
+    assert [True, True] == ["(UTC)" in each.upper() for each in seen]
+    assert (columns < 80) == (f"{name}\r\n  health" in seen[0])
+    assert (columns < 120) == (f"\r\n  collection     {name[:17]}" in seen[1])
+
+
+async def test_through_a_pipe_times_are_utc_and_lengths_are_seconds(
+    installation: Installation, vendor: Watched
+):
+    installation.configure(vendor.collections())
+    await installation.run("run-once", "--all", "--stream", "purchases")
+
+    chicago = {"BIBSYNC_TIMEZONE": "America/Chicago"}
+    status = (await installation.run("status", **chicago)).out.rstrip("\n").split("\t")
+    run = (await installation.run("runs", "list", **chicago)).out.rstrip("\n").split("\t")
+    shown = (await installation.run("runs", "show", "1", **chicago)).out
+    document = await installation.stream()
+
+    assert document["last_success"] == status[3]
+    assert [True, True] == [each.isdecimal() for each in (status[4], run[6])]
+    assert UTC_TEXT.fullmatch(run[5])
+    assert 3 == len(UTC_TEXT.findall(shown))
 
 
 async def test_no_command_waits_for_an_answer(bare: Installation):
@@ -155,7 +199,7 @@ async def test_a_reader_that_has_enough_is_no_error(installation: Installation, 
     assert out.count(b"\n") == 1
 
 
-@pytest.mark.parametrize("command", ["config show", "config show --json", "--version"])
+@pytest.mark.parametrize("command", ["config show", "config show --json", "--version", "-h"])
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
 async def test_a_full_disk_behind_stdout_is_said_in_one_sentence(
     bare: Installation, full: int, command: str
@@ -169,6 +213,30 @@ async def test_a_full_disk_behind_stdout_is_said_in_one_sentence(
     assert len(ended.err.splitlines()) == 2
 
 
+@pytest.mark.parametrize("command", ["-h", "runs list -h"])
+async def test_a_reader_that_never_looks_is_no_error_of_the_help(bare: Installation, command: str):
+    ours, theirs = os.pipe()
+    os.close(ours)
+    running = await bare.start(*command.split(), stdout=theirs)
+    os.close(theirs)
+
+    ended = await running.ended()
+
+    assert (ended.code, ended.err) == (0, "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+async def test_json_is_json_in_whatever_encoding_it_is_written(bare: Installation, encoding: str):
+    name = "Bücherei 書 Ü"
+    bare.configure([{"name": name, "library_id": "x", "base_url": NOWHERE}])
+    running = await bare.start("config", "check", "--json", PYTHONIOENCODING=encoding)
+
+    ended = await running.ended()
+
+    assert [name] == ended.document["collections"]
+    assert ended.out.isascii() == (encoding != "utf-8")
+
+
 @pytest.fixture
 def full() -> Iterator[int]:
     """Return a descriptor of a disk that is full."""
@@ -179,6 +247,8 @@ def full() -> Iterator[int]:
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-"])
 async def test_a_stream_that_the_caller_has_closed_is_not_missed(bare: Installation, closed: str):
+    bare.configure([{"name": "springfield", "library_id": "x", "base_url": NOWHERE}])
+
     process = await asyncio.create_subprocess_exec(
         *bare.shell(f"bibsync config check {closed}"),
         stdout=asyncio.subprocess.PIPE,

@@ -110,9 +110,9 @@ async def test_history_lists_each_version_with_when_it_held_and_what_replaced_it
     ruled = await changed.run_on_a_terminal("records", "history", "a", *OF)
 
     assert [line.split("\t") for line in text.out.splitlines()] == [
-        ["3", "2024-05-12 12:00:00 UTC", "-", "-", "1"],
-        ["2", "2024-05-11 12:00:00 UTC", "2024-05-12 12:00:00 UTC", "19", "2"],
-        ["1", "2024-05-10 12:00:00 UTC", "2024-05-11 12:00:00 UTC", "18", "-"],
+        ["3", "2024-05-12T12:00:00Z", "-", "-", "1"],
+        ["2", "2024-05-11T12:00:00Z", "2024-05-12T12:00:00Z", "19", "2"],
+        ["1", "2024-05-10T12:00:00Z", "2024-05-11T12:00:00Z", "18", "-"],
     ]
     assert (text.code, text.err) == (lines.code, lines.err) == (ruled.code, ruled.err) == (0, "")
     assert [each.pop("fingerprint") != "" for each in lines.documents] == [True] * 3
@@ -212,7 +212,7 @@ async def test_show_gives_any_version_and_the_marc_record_alone_in_every_form(
         changed, "bibsync records show a --collection springfield --format mrc --version 1 | cat"
     )
 
-    assert old.out.startswith("springfield, a, version 1\nvalid from 2024-05-10 12:00:00 UTC\n")
+    assert old.out.startswith("springfield, a, version 1\nvalid from 2024-05-10T12:00:00Z\n")
     assert "=245  10$aOld\n" in old.out
     assert (document.document["version"], document.document["replaced_by"]) == (1, 18)
     assert {"001": "a"} in document.document["marc"]["fields"]
@@ -228,7 +228,11 @@ async def test_show_gives_any_version_and_the_marc_record_alone_in_every_form(
 async def test_a_description_is_shown_and_is_the_last_word_of_the_json(
     changed: Installation, database: str
 ):
-    described = '{"title": "Siege",\n "genres": ["Fantasy", "War"], "other": {"Size": "1"}}'
+    described = (
+        '{"title": "Siege", "subtitle": "", "authors": [{"name": "Okafor, Grace",'
+        ' "role": "Author"}, {"name": "Ó Sé, Áine", "role": ""}],\n "genres": ["Fantasy", "War"],'
+        ' "holds": 0, "published": null, "cover_url": "http://x/y.jpg", "other": {"Size": "1"}}'
+    )
     await change(
         database,
         "insert into titles (collection, control_number, wanted_since, looked_up_at, description)"
@@ -242,8 +246,15 @@ async def test_a_description_is_shown_and_is_the_last_word_of_the_json(
     export = await changed.run("records", "export", *OF)
 
     assert text.out.endswith(
-        "\n\ndescription, looked up 2024-05-10 12:00:00 UTC\n"
-        "title: Siege\ngenres: Fantasy | War\nother: Size 1\n"
+        "\n\ndescription, looked up 2024-05-10T12:00:00Z\n"
+        "title           Siege\n"
+        "authors         Okafor, Grace (Author)\n"
+        "                Ó Sé, Áine\n"
+        "genres          Fantasy\n"
+        "                War\n"
+        "holds           0\n"
+        "cover url       http://x/y.jpg\n"
+        "other           Size 1\n"
     )
     assert "description" == list(document.document)[-1]
     assert json.loads(described) == document.document["description"]
@@ -294,6 +305,36 @@ async def test_every_format_holds_every_record_through_a_pipe_and_as_a_file(
     assert ["Newest"] == read_back(form, (folder / f"late.{suffix}").read_bytes(), folder)
     assert {"bibsync.toml", f"all.{suffix}", f"late.{suffix}"} == set(changed.files())
     assert "2 records written to " in named.err
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        *(("s.jsonl", "jsonl"), ("s.ndjson", "jsonl"), ("s", "jsonl"), ("s.MRC", "mrc")),
+        *(("s.marc", "mrc"), ("s.xml", "marcxml"), ("s.marcxml", "marcxml"), ("s.csv", "csv")),
+    ],
+)
+async def test_the_name_of_the_file_tells_the_format_and_the_last_sentence_names_it(
+    changed: Installation, folder: Path, name: str, form: str
+):
+    ended = await changed.run("records", "export", *OF, "--output", name)
+
+    assert (0, f"2 records written to {name} ({form}).\n") == (ended.code, ended.err)
+    assert ["Newest", "Other"] == read_back(form, (folder / name).read_bytes(), folder)
+
+
+async def test_an_ending_that_nobody_knows_is_refused_unless_the_format_is_given(
+    changed: Installation,
+):
+    export = ("records", "export", *OF, "--output", "s.weird")
+
+    refused = await changed.run(*export)
+    given = await changed.run(*export, "--format", "csv")
+
+    assert (2, "", 0) == (refused.code, refused.out, given.code)
+    assert "--output: the ending .weird tells no format." in refused.err
+    assert "Give --format too: jsonl, mrc, marcxml, csv." in refused.err
+    assert "2 records written to s.weird (csv).\n" == given.err
 
 
 async def test_on_a_terminal_text_is_printable_and_mrc_is_refused(

@@ -65,6 +65,33 @@ async def ids(
     return found
 
 
+async def test_a_list_says_where_each_reject_was_met_and_why_in_a_sentence(
+    installation: Installation, ids: dict[str, list[int]]
+):
+    documents = (await installation.run("rejects", "list", "--json")).documents
+    listed = await installation.run("rejects", "list")
+    shown = await installation.run("rejects", "show", documents[0]["id"])
+    terminal = await installation.run_on_a_terminal("rejects", "list", columns=160)
+    dismissed = await installation.run("rejects", "dismiss", "--all")
+    none = await installation.run("rejects", "list")
+    no_such = await installation.run("rejects", "list", "--reason", "oversize_record")
+
+    assert [
+        [str(each["id"]), "springfield", each["window"], str(each["position"]), *each["why"]]
+        for each in (
+            row
+            | {"window": f"{row['window_start']} .. {row['window_end']}"}
+            | {"why": [row["reason"], row["message"]]}
+            for row in documents
+        )
+    ] == [line.split("\t") for line in listed.out.splitlines()]
+    assert all(re.fullmatch(r"The record .*\.", each["message"]) for each in documents)
+    assert documents[0]["message"] == shown.out.splitlines()[1]
+    assert "WINDOW (UTC)" in terminal.out
+    assert (dismissed.code, none.out, none.err) == (0, "", "There are no open rejects.\n")
+    assert no_such.err == "There are no such rejects.\n"
+
+
 async def test_a_reject_is_shown_in_the_form_that_is_asked_for(
     installation: Installation, ids: dict[str, list[int]], conn: asyncpg.Connection
 ):
@@ -165,7 +192,7 @@ async def test_a_retry_stores_what_can_be_read_now_and_says_what_only_the_vendor
     assert (again.code, again.document["became"]) == (0, "resolved_before")
     assert table.code == terminal.code == 3
     assert len(table.out.splitlines()) == len(ids["missing_control_number"])
-    assert f"{nameless}\tspringfield\tstill rejected\thas no control number" in table.out
+    assert f"{nameless}\tspringfield\tstill rejected\tThe record has no control number" in table.out
     assert "only the vendor" in table.err
     assert "bibsync backfill" in terminal.out
     assert "BECAME" in terminal.out

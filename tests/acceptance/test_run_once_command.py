@@ -102,8 +102,10 @@ async def test_an_address_that_leads_nowhere_is_exit_6_in_one_sentence(
     installation.configure(vendor.collections(base_url=address, start_date=TODAY))
 
     ended = await installation.run("run-once", "--all", BIBSYNC_LOG__LEVEL="error")
+    status = await installation.stream()
 
     assert ended.code == 6
+    assert "network" == status["last_run"]["problem"]["origin"]
     assert "springfield\tpurchases\tfailed" in ended.out
     assert words in ended.err
     assert len([line for line in ended.err.splitlines() if words in line]) == 1, ended.err

@@ -100,6 +100,9 @@ async def test_a_collection_that_left_the_file_is_disabled_and_goes_on_when_put_
 
     back = await installation.run("run-once", "--all", "--json")
 
+    left = gone.document["collections"][1]["streams"][0]
+    assert (left["caught_up_to"] >= f"{TODAY}", left["gaps"]) == (True, 0)
+    assert left["lag_s"] < 86400
     health = {each["name"]: each["health"] for each in gone.document["collections"]}
     assert {"other": "failing", "springfield": "disabled"} == health
     assert len(exported) == 120
@@ -119,7 +122,10 @@ async def test_a_run_under_way_is_activity_and_no_health(
     ended = await installation.run("status", "--json", "--check")
     running.process.kill()
     await running.ended()
+    killed = await installation.run("status", "--json")
 
+    [gone] = killed.document["collections"]
+    assert ("idle", None) == (gone["activity"], gone["streams"][0]["lease"])
     [collection] = ended.document["collections"]
     assert ended.code == 0
     assert (collection["health"], collection["activity"]) == ("never_run", "running")

@@ -38,7 +38,9 @@ class Faults:
     """A hook by which the vendor errs at random, in every way that it can recover from.
 
     Of two answers to a window one isn't blank. A title is hidden in one answer at most, and never
-    the window's last: that would be a late arrival, which only a later reading can find.
+    the window's last: that would be a late arrival, which only a later reading can find. So would
+    be two that are hidden one after the other, an earlier and a later one: what follows the first
+    stands where it stood.
     """
 
     def __init__(self, vendor: Vendor, random: Random) -> None:
@@ -47,12 +49,15 @@ class Faults:
         self._random = random
         self._blank: set[Window] = set()
         self._hidden: set[str] = set()
+        self._hiding: set[Window] = set()
 
     def __call__(self, window: Window, offset: int) -> Page | None:
         fault = self._random.choices(
             ("none", "busy", "timeout", "blank", "short", "hidden"), (70, 9, 4, 5, 7, 5)
         )[0]
-        if fault == "blank" and window in self._blank:
+        if (fault == "blank" and window in self._blank) or (
+            fault == "hidden" and window in self._hiding
+        ):
             fault = "none"
         self._blank.discard(window)
         if fault == "blank":
@@ -66,9 +71,11 @@ class Faults:
             raise timed_out()
         if fault == "blank":
             return BLANK
+        self._hiding.discard(window)
         if fault == "short":
             size = self._random.randint(2, size)
         if fault == "hidden":
+            self._hiding.add(window)
             inside = self._without_one(inside)
         return page(inside[offset - 1 : offset - 1 + size])
 

@@ -148,7 +148,7 @@ def test_a_reject_keeps_the_bytes_the_place_and_what_it_is_known_again_by():
 
     assert told == Reject(
         Reason.MISSING_CONTROL_NUMBER,
-        "has no control number (001), so it can't be identified",
+        "The record has no control number (001), so it can't be identified.",
         bad,
         raws[1].identity,
         position=1,

@@ -46,10 +46,9 @@ class TestPostgresLeases(LeaseConformance):
 
         shown = await leases.held_now(pool)
 
-        assert holder.replica == shown[key][0]
+        assert holder == shown[key].holder
         await where.release(key, holder)
         assert not await leases.held_now(pool)
-
 
     async def test_a_lease_that_lasts_longer_than_any_can_is_taken(
         self, where: Leases, key: Key, pool: Pool
