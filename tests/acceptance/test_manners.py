@@ -199,12 +199,15 @@ async def test_a_reader_that_has_enough_is_no_error(installation: Installation, 
     assert out.count(b"\n") == 1
 
 
-@pytest.mark.parametrize("command", ["config show", "config show --json", "--version", "-h"])
+@pytest.mark.parametrize(
+    ("command", "unbuffered"),
+    [("config show", ""), ("config show --json", ""), ("--version", ""), ("-h", ""), ("-h", "1")],
+)
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
 async def test_a_full_disk_behind_stdout_is_said_in_one_sentence(
-    bare: Installation, full: int, command: str
+    bare: Installation, full: int, command: str, unbuffered: str
 ):
-    running = await bare.start(*command.split(), stdout=full)
+    running = await bare.start(*command.split(), stdout=full, PYTHONUNBUFFERED=unbuffered)
 
     ended = await running.ended()
 

@@ -306,7 +306,7 @@ async def test_sentinels_and_server_are_asked_with_tls(
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
     query = f"sentinel_password=canary-2&ssl_ca_certs={certificate}"
-    monkeypatch.setattr(client, "START_S", 0.6)
+    monkeypatch.setattr(client, "START_S", 2.0)
     async with SlowWire("127.0.0.1", sentinel, tls=context) as wire:
         at = f"localhost:{wire.port}/main"
 
