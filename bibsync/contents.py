@@ -5,7 +5,6 @@ rest is parsed in slices, so that other work goes on, and all of it before the f
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -116,7 +115,7 @@ async def write(conn: Connection, collection: int, contents: Contents, place: Pl
     """Store a page's records, rejects and new titles, inside the caller's transaction."""
     if place.checked:
         contents = [await _fitting(conn, collection, item, place) for item in contents]
-    doubled = Counter(item.control_number for item in contents if item.control_number)
+    named = sum(1 for item in contents if item.control_number)
     last = {item.control_number: item for item in contents if item.control_number}
     stored = await records.store(
         conn,
@@ -146,7 +145,7 @@ async def write(conn: Connection, collection: int, contents: Contents, place: Pl
         new=len(stored.new),
         changed=len(stored.changed),
         rejected=len(set_aside),
-        doubles=sum(times - 1 for times in doubled.values()),
+        doubles=named - len(last),
         new_rejects=tuple((row["reason"], row["position"], row["message"]) for row in fresh),
     )
 

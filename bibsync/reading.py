@@ -18,6 +18,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import NamedTuple
 
 MOST_SHIFTS = 3
 MOST_PASSES = 4
@@ -38,8 +39,7 @@ class Verdict(Enum):
     """Too many loose passes disagreed: the window has failed for this run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A received record as a reading sees it: its control number, or `#` and a hash without one."""
 
     name: str
