@@ -67,7 +67,8 @@ class Replica:
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the run under way, if there is one just now."""
         with suppress(ProcessLookupError):
-            os.kill(self._pid, number)
+            if self._pid:  # 0 would be everybody here
+                os.kill(self._pid, number)
 
     def summaries(self) -> list[dict[str, object]]:
         return [json.loads(line) for each in self.ended for line in each.out.splitlines()]
