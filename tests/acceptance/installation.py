@@ -82,10 +82,10 @@ class Running:
         with suppress(ProcessLookupError):
             self.process.kill()
 
-    async def ended(self) -> Ended:
+    async def ended(self, *, within_s: float = WITHIN_S) -> Ended:
         """Wait for the end."""
         try:
-            async with asyncio.timeout(WITHIN_S):
+            async with asyncio.timeout(within_s):
                 out, err = await self.process.communicate()
         finally:
             if self.process.returncode is None:
