@@ -148,7 +148,7 @@ async def take(
             async with store.acquire(pool) as conn:
                 return await _raise(pool, conn, key, holder, idle=idle, begin=begin)
         except store.GONE:
-            raise LeaseLost("The collection was forgotten meanwhile.") from None
+            raise LeaseLost(store.FORGOTTEN) from None
         except store.DISCONNECTED as error:
             if attempt == 2:  # noqa: PLR2004 - the last of three tries
                 raise store.unavailable(error) from None

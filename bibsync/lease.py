@@ -43,7 +43,6 @@ MISSED_AT_MOST_S = 30.0
 """How long a waiting run bears with a database that is away."""
 LASTING = 5 / 6
 """How much of its time to live a lease that isn't renewed is relied upon."""
-FORGOTTEN = "The collection was forgotten meanwhile."
 START_TOLERANCE_S = 2.0
 """A process that began this much before or after the holder did is the holder."""
 
@@ -127,7 +126,7 @@ class PostgresLeases:
                         return held
                     dead = held.holder.token if held else None
         except store.GONE:
-            raise LeaseLost(FORGOTTEN) from None
+            raise LeaseLost(store.FORGOTTEN) from None
         if dead:
             log.info(events.LEASE_TAKEN_OVER, stream=key[1], because="its process is gone")
         return None

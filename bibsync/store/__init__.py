@@ -65,6 +65,7 @@ FORBIDDEN = asyncpg.InsufficientPrivilegeError
 """What PostgreSQL says to a user who may not make or write bibsync's tables."""
 GONE = asyncpg.ForeignKeyViolationError
 """What PostgreSQL says where the collection itself was forgotten meanwhile."""
+FORGOTTEN = "The collection was forgotten meanwhile."
 
 REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (socket.gaierror, "its host's name can't be found"),
