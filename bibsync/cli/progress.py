@@ -69,12 +69,19 @@ async def _bars(tallies: Mapping[str, Sequence[Tally]]) -> None:
             name: progress.add_task(shortened(name, name_width), total=None, words="waiting")
             for name in tallies
         }
-        while True:
+
+        def draw() -> None:
             for name, each in tallies.items():
                 tally, elapsed_s = watches.now(name, each)
                 _draw(progress, bars[name], tally, elapsed_s)
             progress.refresh()
-            await asyncio.sleep(REDRAW_S)
+
+        try:
+            while True:
+                draw()
+                await asyncio.sleep(REDRAW_S)
+        finally:
+            draw()  # how far it came, also where it ended between two frames
 
 
 def _draw(progress: Progress, bar: TaskID, tally: Tally, elapsed_s: float) -> None:

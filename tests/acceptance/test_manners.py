@@ -61,13 +61,15 @@ async def test_on_a_terminal_a_run_shows_bars_and_status_a_ruled_table(
     name = "[red]Kids[/] :cat:"
     installation.configure(vendor.collections(name=name))
 
-    run = await installation.run_on_a_terminal("run-once", "--all")
+    run = await installation.run_on_a_terminal("run-once", "--all", "--stream", "purchases")
+    looked_up = await installation.run_on_a_terminal("run-once", "--all")
     status = await installation.run_on_a_terminal("status")
     plain = await installation.run_on_a_terminal("status", TERM="dumb")
 
-    assert (run.code, status.code, plain.code) == (0, 0, 0)
+    assert (run.code, looked_up.code, status.code, plain.code) == (0, 0, 0, 0)
     assert "━" in run.out
-    assert re.search(r"\d+ windows, \d+ records", run.out)
+    assert re.search(r"\d+ windows, 12\d records", run.out)
+    assert "120 of 120 titles described" in looked_up.out
     assert "LAST SUCCESS" in status.out
     assert "───" in status.out
     assert name in STYLE.sub("", status.out)
