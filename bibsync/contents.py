@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from bibsync import marc, store
 from bibsync.fence import Fence
-from bibsync.reading import Entry
+from bibsync.reading import Name
 from bibsync.record import RawRecord, Record
 from bibsync.reject import Reason, Reject, sentence
 from bibsync.source import Page
@@ -38,9 +38,9 @@ class Item(NamedTuple):
     stale: bool = False
 
     @property
-    def entry(self) -> Entry:
+    def name(self) -> Name:
         """The item as a reading sees it."""
-        return Entry(self.control_number or f"#{self.raw.identity.hex()}")
+        return self.control_number or f"#{self.raw.identity.hex()}"
 
 
 Contents = Sequence[Item]
@@ -109,6 +109,14 @@ class Place:
     now: datetime
     stream: str
     checked: bool = False
+
+
+def unchanged(contents: Contents) -> Written | None:
+    """Return what storing comes to where nothing is to be written, None where something is."""
+    if any(item.what is not None or item.stale for item in contents):
+        return None
+    distinct = {item.control_number for item in contents}
+    return Written(received=len(contents), doubles=len(contents) - len(distinct))
 
 
 async def write(conn: Connection, collection: int, contents: Contents, place: Place) -> Written:

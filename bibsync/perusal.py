@@ -25,6 +25,7 @@ from bibsync.reading import MOST_SHIFTS, Reading, Verdict
 from bibsync.run import Tally
 from bibsync.source import Source, present
 from bibsync.store import Connection, blanks, days, lanes, records, windows
+from bibsync.store.fences import Standing
 from bibsync.store.records import Asked
 from bibsync.window import day
 
@@ -152,7 +153,7 @@ class _Perusal:
         if answer.page.blank:
             return self._reading.take_blank(), 0
         self._desk.tally.pages += 1
-        return self._reading.take([item.entry for item in held])
+        return self._reading.take([item.name for item in held])
 
     def _note_shift(self) -> None:
         """Read on from the start; the third time in halves, or else without regard to order."""
@@ -208,8 +209,12 @@ class _Perusal:
                 conn, desk.fence.key, piece, mark, began=self._began
             )
 
+        unchanged = contents.unchanged(fresh)
         try:
-            written, enabled = await desk.fence.commit(write)
+            if unchanged is not None:
+                written, enabled = unchanged, await self._checkpoint(mark)
+            else:
+                written, enabled = await desk.fence.commit(write)
         except store.UNSTORABLE:
             written, enabled = await desk.fence.commit(lambda conn: write(conn, checked=True))
         before = desk.tally.new
@@ -218,6 +223,21 @@ class _Perusal:
             await desk.fence.attempt(records.analyze)
         if not enabled:
             raise CollectionPaused(LEFT)
+
+    async def _checkpoint(self, mark: Mark) -> bool:
+        """Commit the checkpoint of a page that changes nothing; tell whether to go on."""
+
+        async def note(conn: Connection, standing: Standing) -> bool | None:
+            return await windows.checkpoint_alone(
+                conn,
+                self._desk.fence.key,
+                self._piece,
+                mark,
+                began=self._began,
+                standing=standing,
+            )
+
+        return await self._desk.fence.commit_at_once(note, unanswered=True)
 
     def _count(self, written: Written) -> None:
         tally, window = self._desk.tally, str(self._piece.window)

@@ -18,7 +18,6 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import NamedTuple
 
 MOST_SHIFTS = 3
 MOST_PASSES = 4
@@ -39,15 +38,13 @@ class Verdict(Enum):
     """Too many loose passes disagreed: the window has failed for this run."""
 
 
-class Entry(NamedTuple):
-    """A received record as a reading sees it: its control number, or `#` and a hash without one."""
+Name = str
+"""A received record as a reading sees it: its control number, or `#` and a hash without one."""
 
-    name: str
 
-    @property
-    def identified(self) -> bool:
-        """Whether the record has exactly one control number."""
-        return not self.name.startswith("#")
+def identified(name: Name) -> bool:
+    """Whether the record has exactly one control number."""
+    return not name.startswith("#")
 
 
 @dataclass(slots=True)
@@ -96,7 +93,7 @@ class Reading:
         told = "\n".join(sorted(self._seen)).encode("utf-8", "surrogatepass")
         return len(self._seen), hashlib.sha256(told).digest()
 
-    def take(self, page: Sequence[Entry]) -> tuple[Verdict, int]:
+    def take(self, page: Sequence[Name]) -> tuple[Verdict, int]:
         """Judge an answer that isn't blank.
 
         Returns the verdict and how many of the page's first records were received before.
@@ -117,17 +114,17 @@ class Reading:
         self.loose = True
         self._begin()
 
-    def _take_guarded(self, page: Sequence[Entry]) -> tuple[Verdict, int]:
+    def _take_guarded(self, page: Sequence[Name]) -> tuple[Verdict, int]:
         if self.received == 0 and not page:
             return self.take_blank(), 0
         known = min(len(self._overlap), len(page))
-        if tuple(entry.name for entry in page[:known]) != self._overlap[: max(known, 1)]:
+        if tuple(page[:known]) != self._overlap[: max(known, 1)]:
             return self._shift(), 0
         fresh = page[known:]
         if not fresh:
             return self._without_new(known), known
         self.gave = True
-        repeats = {e.name for e in fresh if e.identified and e.name in self._seen}
+        repeats = {name for name in self._seen.intersection(fresh) if identified(name)}
         if repeats - self._repeats:
             self._repeats |= repeats
             return self._shift(), known
@@ -144,23 +141,23 @@ class Reading:
         self._overlap = self._overlap[known - 1 :]
         return Verdict.MORE
 
-    def _remember(self, page: Sequence[Entry], *, first: int) -> None:
+    def _remember(self, page: Sequence[Name], *, first: int) -> None:
         """Note a page that began at position `first`."""
         self._see(page)
         self.received = first + len(page) - 1
         mark = self._mark(page)
-        self.last_key, self.last_pos = page[mark].name, first + mark
-        self._overlap = tuple(entry.name for entry in page[mark:])
+        self.last_key, self.last_pos = page[mark], first + mark
+        self._overlap = tuple(page[mark:])
 
-    def _see(self, page: Iterable[Entry]) -> None:
+    def _see(self, page: Iterable[Name]) -> None:
         self.gave = True
-        self._seen.update(entry.name for entry in page)
+        self._seen.update(page)
 
-    def _mark(self, page: Sequence[Entry]) -> int:
+    def _mark(self, page: Sequence[Name]) -> int:
         """Choose the record to ask for again: the last identified one that leaves room for more."""
         last = len(page) - 1
         for index in range(last, max(last - self.page_size // 2, -1), -1):
-            if page[index].identified:
+            if identified(page[index]):
                 return index
         return last
 
@@ -173,12 +170,12 @@ class Reading:
         self.received, self.last_key, self.last_pos = 0, None, 0
         self._overlap, self._seen, self.whole = (), set(), True
 
-    def _take_loosely(self, page: Sequence[Entry]) -> tuple[Verdict, int]:
+    def _take_loosely(self, page: Sequence[Name]) -> tuple[Verdict, int]:
         if not page:
             return self.take_blank(), 0
         first = self.offset
-        known = 1 if self.received and page and page[0].name in self._seen else 0
-        if all(entry.name in self._seen for entry in page):
+        known = 1 if self.received and page and page[0] in self._seen else 0
+        if self._seen.issuperset(page):
             return self._end_pass(proven=True), known
         self._see(page)
         self.received = first + len(page) - 1

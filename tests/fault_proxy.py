@@ -1,4 +1,4 @@
-"""A PostgreSQL server behind a wire that breaks at a COMMIT.
+"""A PostgreSQL server behind a wire that breaks at a COMMIT, or at another message.
 
 The embedded test server listens on a Unix socket only; clients reach it here through TCP.
 """
@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Self
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-COMMIT = b"COMMIT;\0"
+BEGIN, COMMIT = b"BEGIN;\0", b"COMMIT;\0"
 
 
 class Fault(Enum):
@@ -20,13 +20,22 @@ class Fault(Enum):
     """Both connections break before the server gets it."""
     SERVER_UNAWARE = auto()
     """The client loses its connection; the server goes on waiting inside the transaction."""
+    LATE = auto()
+    """The client loses its connection; the server gets it when `deliver` is set."""
 
 
 class FaultProxy:
-    """Forwards bytes; `fault` befalls the next COMMIT and is None after it. `met` counts them."""
+    """Forwards bytes; `fault` befalls the next COMMIT and is None after it. `met` counts them.
 
-    def __init__(self, server: str) -> None:
+    `upon` is what it befalls instead, known by its bytes, and `answer` how its answer ends.
+    `begun` counts the transactions that clients began.
+    """
+
+    def __init__(self, server: str, *, upon: bytes = COMMIT, answer: bytes = b"COMMIT\0") -> None:
         self._server = urlsplit(server)
+        self._upon, self._answer = upon, answer
+        self.deliver = asyncio.Event()
+        self.begun = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._kept: list[asyncio.StreamWriter] = []
         self.fault: Fault | None = None
@@ -65,16 +74,22 @@ class FaultProxy:
         back = asyncio.create_task(_forward(from_server, to_client), name="answers")
         try:
             while received := await from_client.read(65536):
-                if self.fault and COMMIT in received:
+                self.begun += received.count(BEGIN)
+                if self.fault and self._upon in received:
                     fault, self.fault = self.fault, None
                     self.met += 1
                     back.cancel()
                     await asyncio.wait([back])  # else two would read the answer
                     if fault is Fault.ANSWER_LOST:
                         to_server.write(received)
-                        await from_server.readuntil(b"COMMIT\0")
+                        await from_server.readuntil(self._answer)
                     if fault is Fault.SERVER_UNAWARE:
                         self._kept.append(to_server)
+                    if fault is Fault.LATE:
+                        to_client.transport.abort()
+                        await self.deliver.wait()
+                        to_server.write(received)
+                        await from_server.readuntil(self._answer)
                     return
                 to_server.write(received)
                 await to_server.drain()

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from hypothesis import assume, given, settings, strategies as st
 
-from bibsync.reading import MOST_PASSES, MOST_SHIFTS, Entry, Reading, Verdict
+from bibsync.reading import MOST_PASSES, MOST_SHIFTS, Reading, Verdict
 
 PAGE = 6
 Names = Sequence[str]
@@ -37,7 +37,7 @@ class Reader:
         self.between(len(self.verdicts), self.names)
         first = self.reading.offset - 1
         answer = self.names[first : first + self.short()]
-        verdict, known = self.reading.take([Entry(name) for name in answer])
+        verdict, known = self.reading.take(list(answer))
         self.taken += answer[known:]
         self.verdicts.append(verdict)
         return verdict
@@ -168,7 +168,7 @@ def test_no_list_however_mad_is_read_for_ever(seed: int, blanks: bool):  # noqa:
             verdict = reading.take_blank()
         else:
             names = random.choices([*named(20), "#1", "#2"], k=random.randint(0, PAGE))
-            verdict, known = reading.take([Entry(name) for name in names])
+            verdict, known = reading.take(list(names))
             assert 0 <= known <= len(names)
         if verdict in {Verdict.ENDED, Verdict.UNSTABLE}:
             return

@@ -44,28 +44,22 @@ def cut(body: bytes, *, charset: str | None = None) -> tuple[RawRecord, ...]:
         raise NotAPage(Fault.BLANK, "the answer is blank")
     declared = markup.declaration(page)
     view = markup.visible(page, declared)
-    documents = list(_documents(view, declared))
-    if len(documents) > 1:
-        mended += (SEVERAL_DOCUMENTS,)
-    if not all(root.familiar for root, _ in documents):
-        mended += (UNFAMILIAR_NAMESPACE,)
-    bindings = b"".join(dict.fromkeys(root.bindings for root, _ in documents))
-    if view is page and len(documents) == 1:
-        [(root, end)] = documents
-        alike = _alike(page, root.end, end)
-        if alike is not None:
-            known = functools.partial(sameness.identified, bindings=bindings, repairs=mended)
-            return tuple(known(data, data, position=place) for place, data in enumerate(alike))
-    mark = functools.partial(sameness.mark, page, view, bindings=bindings, repairs=mended)
-    stretches = (s for root, end in documents for s in _records(view, root.end, end))
-    return tuple(mark(stretch, position=place) for place, stretch in enumerate(stretches))
+    usual = _alike(page, declared, mended) if view is page else None
+    return _odd(page, view, declared, mended) if usual is None else usual
 
 
-def _alike(page: bytes, start: int, end: int) -> list[bytes] | None:
-    """Return the records of a page where one follows the other in one spelling, else None.
+def _alike(page: bytes, declared: int, mended: tuple[str, ...]) -> tuple[RawRecord, ...] | None:
+    """Cut a page of one collection whose records follow each other in one spelling, else None.
 
-    So it is on nearly every page; two searches over it find what takes five of each record.
+    So it is with nearly every page; two searches over it find what takes five of each record.
+    Nothing but records stands between the root's tags, so there is no second collection.
     """
+    root = prolog.find_root(page, declared)
+    if root is None or root.closed or not root.familiar:
+        return None
+    start, end = root.end, _last_tag(page, b"</" + root.name, root.end, len(page))
+    if end < 0 or page.find(b"<", end + 1) >= 0:
+        return None
     name = page[start + 1 : page.find(b"record", start, start + LONGEST_PREFIX)] + b"record"
     opening, closing = b"<" + name + b">", b"</" + name + b">"
     records: list[bytes] = []
@@ -76,7 +70,22 @@ def _alike(page: bytes, start: int, end: int) -> list[bytes] | None:
         at = stop
     if page.find(b"<", at, end) >= 0 or page.count(opening[:-1], start, end) != len(records):
         return None
-    return records if all(record.startswith(opening) for record in records) else None
+    if not records or not all(record.startswith(opening) for record in records):
+        return None
+    return tuple(sameness.alike(records, name, bindings=root.bindings, repairs=mended))
+
+
+def _odd(page: bytes, view: bytes, declared: int, mended: tuple[str, ...]) -> tuple[RawRecord, ...]:
+    """Cut whatever page it is: several collections, several spellings, text between records."""
+    documents = list(_documents(view, declared))
+    if len(documents) > 1:
+        mended += (SEVERAL_DOCUMENTS,)
+    if not all(root.familiar for root, _ in documents):
+        mended += (UNFAMILIAR_NAMESPACE,)
+    bindings = b"".join(dict.fromkeys(root.bindings for root, _ in documents))
+    mark = functools.partial(sameness.mark, page, view, bindings=bindings, repairs=mended)
+    stretches = (s for root, end in documents for s in _records(view, root.end, end))
+    return tuple(mark(stretch, position=place) for place, stretch in enumerate(stretches))
 
 
 def _documents(view: bytes, start: int) -> Iterator[tuple[Root, int]]:

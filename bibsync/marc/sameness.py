@@ -8,12 +8,12 @@ which costs a parse and never a change.
 import functools
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from bibsync.record import RawRecord
 
-READER_VERSION: Final = 1
+READER_VERSION: Final = 2
 """Raised whenever reading or extraction changes, so that every record is looked at anew."""
 
 PLAIN = re.compile(rb"[ -%'-;=?-~]*")
@@ -34,8 +34,64 @@ MARKED = (b'001">', b'005">', b'008">')
 """What follows `tag="` of the control fields that count here."""
 VALUE = 5
 """Where the value begins behind it."""
+READING = 8
+"""How many bytes of a raw hash tell how the record was read; the others are its identity's."""
 Value = tuple[bytes, int, int]
 Pieces = list[bytes | memoryview]
+
+
+def alike(
+    records: Iterable[bytes], name: bytes, *, bindings: bytes, repairs: tuple[str, ...]
+) -> Iterator[RawRecord]:
+    """Yield the raw records of a page whose records all begin with the start tag `name`.
+
+    Where the control fields stand as vendors put them (one 001 in letters and digits, one 005, one
+    008, all before the first datafield), one match finds what is masked. What follows a datafield
+    isn't searched: a second 001 there makes a reject of the record when it is read, and bytes
+    that were read to a record before had none.
+    """
+    head = _head(name)
+    reading = _reading(bindings, repairs)
+    for position, data in enumerate(records):
+        found = head.match(data)
+        if found is None:
+            yield identified(data, data, position=position, bindings=bindings, repairs=repairs)
+            continue
+        stamp, after_stamp = found.span(2)
+        date, after_date = found.span(3)
+        masked = data[:stamp] + data[after_stamp:date] + b"      " + data[after_date:]
+        identity = hashlib.sha256(masked).digest()
+        yield RawRecord(
+            data,
+            reading + identity[READING:],
+            identity,
+            found[1].decode("ascii"),
+            position,
+            bindings,
+            repairs,
+        )
+
+
+@functools.lru_cache(maxsize=8)
+def _head(name: bytes) -> re.Pattern[bytes]:
+    """Return what matches a record up to its first datafield: key, time of 005, date of 008."""
+    p = re.escape(name.removesuffix(b"record"))
+
+    def control(tag: bytes, value: bytes) -> bytes:
+        return rb'<%scontrolfield tag="%s">%s</%scontrolfield>' % (p, tag, value, p)
+
+    others = rb"(?:%s)*+" % control(b"00[234679]", b"[^<]*+")
+    return re.compile(
+        rb"<%srecord><%sleader>[^<]*+</%sleader>" % (p, p, p)
+        + others
+        + control(b"001", b"([0-9A-Za-z]++)")
+        + others
+        + control(b"005", b"([ -%'-;=?-~]*+)")
+        + others
+        + control(b"008", b"([ -%'-;=?-~]{6})[^<]*+")
+        + others
+        + rb"<%sdatafield " % p
+    )
 
 
 def mark(
@@ -74,7 +130,7 @@ def identified(
     identity = masked.digest()
     return RawRecord(
         data=data,
-        raw_hash=hashlib.sha256(_salt(bindings, repairs) + identity).digest(),
+        raw_hash=_reading(bindings, repairs) + identity[READING:],
         identity=identity,
         key=_key(keys[0]) if len(keys) == 1 else None,
         position=position,
@@ -84,8 +140,10 @@ def identified(
 
 
 @functools.lru_cache(maxsize=64)
-def _salt(bindings: bytes, repairs: tuple[str, ...]) -> bytes:
-    return b"\0".join([str(READER_VERSION).encode(), bindings, *map(str.encode, repairs), b""])
+def _reading(bindings: bytes, repairs: tuple[str, ...]) -> bytes:
+    """Return what tells that a record is read as it was before: the first bytes of its raw hash."""
+    told = b"\0".join([str(READER_VERSION).encode(), bindings, *map(str.encode, repairs), b""])
+    return hashlib.sha256(told).digest()[:READING]
 
 
 def _usual(data: bytes) -> tuple[Pieces, list[bytes] | None]:

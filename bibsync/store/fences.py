@@ -2,8 +2,11 @@
 
 The first statement of every page transaction is ADVANCE: it finds its row only while no later run
 has raised the epoch, and it holds that row until the commit. `ver` counts commits, so that one
-whose answer was lost can be told from one that never happened.
+whose answer was lost can be told from one that never happened. What needs one statement only
+(`windows.CHECKPOINT_ALONE`) carries ADVANCE in it.
 """
+
+from typing import NamedTuple
 
 from bibsync.store import Connection
 
@@ -30,6 +33,14 @@ where a.pid = any(pg_blocking_pids($1)) and a.application_name = 'bibsync'
   and a.usename = current_user and a.pid <> pg_backend_pid()
 """
 BACKEND = "select pg_backend_pid()"
+
+
+class Standing(NamedTuple):
+    """What a statement that carries the fence must find, and makes one more of: `ver`."""
+
+    epoch: int
+    holder: str
+    ver: int
 
 
 async def raise_epoch(

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from bibsync.choice import Kind, OpenWindow, Piece
 from bibsync.store import Connection
+from bibsync.store.fences import Standing
 from bibsync.window import Window
 
 BEGUN = """
@@ -24,6 +25,22 @@ set kind = excluded.kind, received = excluded.received, last_key = excluded.last
     last_pos = excluded.last_pos, began = excluded.began, failed_at = null, problem = null
 returning (select enabled from collections where collection = $1)
 """
+CHECKPOINT_ALONE = """
+with fence as (
+    update fences set ver = ver + 1
+    where collection = $1 and stream = $2 and epoch = $11 and holder = $12 and ver = $13
+    returning ver
+)
+insert into open_windows (
+    collection, stream, lane, start_at, end_at, kind, received, last_key, last_pos, began
+)
+select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 from fence
+on conflict (collection, stream, lane, start_at, end_at) do update
+set kind = excluded.kind, received = excluded.received, last_key = excluded.last_key,
+    last_pos = excluded.last_pos, began = excluded.began, failed_at = null, problem = null
+returning (select enabled from collections where collection = $1)
+"""
+"""CHECKPOINT that carries the fence: nothing is inserted where that isn't found."""
 FAIL = """
 insert into open_windows (
     collection, stream, lane, start_at, end_at, kind, received, last_pos, began, failed_at, problem
@@ -85,6 +102,22 @@ async def checkpoint(
     collection is still to be synced.
     """
     return bool(await conn.fetchval(CHECKPOINT, *key, *_place(piece), *mark, began))
+
+
+async def checkpoint_alone(
+    conn: Connection,
+    key: tuple[int, str],
+    piece: Piece,
+    mark: tuple[int, str | None, int],
+    *,
+    began: datetime,
+    standing: Standing,
+) -> bool | None:
+    """Do what `checkpoint` does, as a transaction of its own; None: the fence is another's."""
+    enabled: bool | None = await conn.fetchval(
+        CHECKPOINT_ALONE, *key, *_place(piece), *mark, began, *standing
+    )
+    return enabled
 
 
 async def fail(

@@ -6,8 +6,10 @@ import statistics
 import tracemalloc
 from datetime import UTC, datetime, timedelta
 
-from world import NOW, START, Bought, World, bought, page
+from fault_proxy import FaultProxy
+from world import MIDNIGHT, NOW, START, Bought, Vendor, World, bought, collection, page
 
+from bibsync import store
 from bibsync.run import Order
 from bibsync.source import Page
 from bibsync.window import DAY, Window
@@ -82,6 +84,27 @@ async def test_what_is_unchanged_is_written_nowhere(world: World):
 
     after = [await world.value(moved.format(each)) for each in ("records", "record_states")]
     assert before == after
+
+
+async def test_a_page_of_unchanged_records_begins_no_transaction(database: str):
+    """Its checkpoint is one statement, which carries the fence; it is counted all the same."""
+    begun, fenced = [], []
+    for count in (149, 449):
+        async with FaultProxy(database) as proxy, store.open_pool(proxy.url, size=2) as pool:
+            titles = bought(count, since=MIDNIGHT)
+            world = World(pool, Vendor(titles), collection=collection(f"{count}"))
+            world.configure(start_date=MIDNIGHT, windows_at_once=1)
+            await world.harvest()
+            ver = await world.value("select ver from fences where collection = $1")
+            before = proxy.begun
+
+            summary = await world.harvest(Order(force_reimport=True))
+
+            assert summary.tally.unchanged == summary.tally.received
+            begun.append(proxy.begun - before)
+            fenced.append(await world.value("select ver from fences where collection = $1") - ver)
+    assert begun[0] == begun[1]
+    assert fenced[0] < fenced[1]
 
 
 async def test_memory_does_not_grow_with_the_collection(world: World):

@@ -3,9 +3,10 @@
 import codecs
 
 import pytest
+from hypothesis import given, strategies as st
 from made_up import around, good, number, outcomes, page, record, titled
 
-from bibsync.marc import PAGE_LIMIT, NotAPage, cut, read
+from bibsync.marc import PAGE_LIMIT, NotAPage, cut, markup, page as pages, read
 
 ERROR = b"<Error><Code>Gen-001</Code><Message>Authentication &amp; more</Message></Error>"
 NOT_PAGES = {
@@ -241,3 +242,39 @@ def test_a_lone_surrogate_in_utf16_costs_only_itself():
 
     assert first.repairs == ()
     assert (second.title, second.repairs) == ("xy", ("illegal_characters",))
+
+
+FRAGMENTS = [
+    good("a"),
+    good("b"),
+    record(number("c"), number("d")),
+    record(titled("e"), number("e")),
+    b"<marc:record>",
+    b"</marc:record>",
+    b"<record>",
+    b"</marc:collection>",
+    b"<marc:collection>",
+    b"<marc:collection/>",
+    b'<?xml version="1.0"?>',
+    b"<!-- -->",
+    b"text",
+    b"<",
+    b"\n",
+]
+
+
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=6), st.sampled_from(["", "</x>", "\n", "<"]))
+def test_the_short_way_for_usual_pages_cuts_what_the_long_way_cuts(fragments, behind):
+    body = page(*fragments) + behind.encode()
+    declared = markup.declaration(body)
+
+    usual = pages._alike(body, declared, ())
+
+    if usual is not None:
+        assert pages._odd(body, markup.visible(body, declared), declared, ()) == usual
+
+
+def test_the_short_way_is_taken_for_a_usual_page():
+    body = page(good("a"), good("b"))
+
+    assert pages._alike(body, markup.declaration(body), ()) is not None

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 from made_up import as_bytes, good, number, page, record, titled
 
-from bibsync.marc import cut, read
+from bibsync.marc import cut, read, sameness
 from bibsync.record import Record
 
 SPELLINGS = {
@@ -55,6 +55,38 @@ def test_any_other_change_is_seen(spelling, title, rest):
     assert before.raw_hash != after.raw_hash
     assert before.identity != after.identity
     assert read(before).fingerprint != read(after).fingerprint
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        control("001", "a") + control("005", "2021") + control("008", "210402s2013"),
+        control("001", "a") + control("003", "x") + control("005", "") + control("008", "2104022"),
+        control("007", "tz") + control("001", "a") + control("005", "1") + control("008", "210402"),
+        control("001", "a") + control("005", "&amp;") + control("008", "210402s2013"),
+        control("001", "a") + control("005", "2021") + control("008", "2104"),
+        control("001", "a b") + control("005", "2021") + control("008", "210402s2013"),
+        control("001", "a") + control("008", "210402s2013") + control("005", "2021"),
+        control("001", "a") + control("008", "210402s2013"),
+    ],
+)
+def test_a_record_on_a_usual_page_is_known_as_it_is_by_itself(fields):
+    raw = only_raw(fields, titled("x"))
+
+    alone = sameness.identified(raw.data, raw.data, position=0, bindings=raw.bindings)
+
+    assert alone == raw
+    assert alone.key is not None
+
+
+def test_a_second_control_number_behind_the_fields_makes_a_reject_of_the_record():
+    """The page is cut without looking for it; no record that was read before can be equal to it."""
+    usual = control("001", "a") + control("005", "2021") + control("008", "210402s2013")
+    before, after = only_raw(usual, titled("x")), only_raw(usual, titled("x"), number("b"))
+
+    assert before.raw_hash != after.raw_hash
+    assert isinstance(read(before), Record)
+    assert not isinstance(read(after), Record)
 
 
 LOOKALIKES = {

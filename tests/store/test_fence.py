@@ -15,6 +15,7 @@ from bibsync import fence, store
 from bibsync.errors import LeaseLost
 from bibsync.fence import Fence
 from bibsync.store import Connection, Pool, fences
+from bibsync.store.fences import Standing
 
 TTL = timedelta(seconds=60)
 Key = tuple[int, str]
@@ -200,12 +201,15 @@ async def test_a_cancelled_commit_leaves_nothing_and_the_fence_as_it_was(pool: P
 
 
 @asynccontextmanager
-async def through_a_proxy(database: str) -> AsyncIterator[tuple[Pool, FaultProxy]]:
-    async with FaultProxy(database) as proxy, store.open_pool(proxy.url, size=2) as pool:
+async def through_a_proxy(database: str, **upon: bytes) -> AsyncIterator[tuple[Pool, FaultProxy]]:
+    async with FaultProxy(database, **upon) as proxy, store.open_pool(proxy.url, size=2) as pool:
         yield pool, proxy
 
 
-@pytest.mark.parametrize("fault", Fault)
+AT_A_COMMIT = [Fault.ANSWER_LOST, Fault.NEVER_SENT, Fault.SERVER_UNAWARE]
+
+
+@pytest.mark.parametrize("fault", AT_A_COMMIT)
 async def test_a_commit_without_an_answer_is_done_exactly_once(
     pool: Pool, key: Key, database: str, fault: Fault
 ):
@@ -272,6 +276,105 @@ async def test_a_commit_without_an_answer_by_a_deposed_run_is_not_repeated(
                 await mine.commit(write)
 
     assert await written(pool) == []
+
+
+AT_ONCE = """
+with fence as (
+    update fences set ver = ver + 1
+    where collection = $1 and stream = $2 and epoch = $3 and holder = $4 and ver = $5
+    returning ver
+)
+insert into written select $6 from fence returning what
+"""
+HEARD = {"upon": b"at once", "answer": b"Z\0\0\0\5I"}
+"""The statement by its argument, its answer by the word that the session is idle again."""
+
+
+def at_once(key: Key, tries: list[int]):
+    async def statement(conn: Connection, standing: Standing) -> str | None:
+        tries.append(1)
+        return await conn.fetchval(AT_ONCE, *key, *standing, "at once")
+
+    return statement
+
+
+async def test_a_statement_that_carries_the_fence_writes_and_advances(pool: Pool, key: Key):
+    mine = await take(pool, key)
+
+    assert await mine.commit_at_once(at_once(key, []), unanswered="lost") == "at once"
+    await mine.commit(writing("then"))
+
+    assert await written(pool) == ["at once", "then"]
+    assert await ver(pool, key) == 2
+
+
+async def test_a_deposed_run_writes_nothing_at_once(pool: Pool, key: Key):
+    deposed = await take(pool, key, "deposed")
+    await take(pool, key, "holder")
+
+    with pytest.raises(LeaseLost):
+        await deposed.commit_at_once(at_once(key, []), unanswered="lost")
+
+    assert await written(pool) == []
+
+
+@pytest.mark.parametrize("fault", AT_A_COMMIT)
+async def test_a_statement_without_an_answer_is_done_exactly_once(
+    pool: Pool, key: Key, database: str, fault: Fault
+):
+    tries: list[int] = []
+    async with through_a_proxy(database, **HEARD) as (far, proxy):
+        mine = await take(far, key)
+        proxy.fault = fault
+
+        told = await mine.commit_at_once(at_once(key, tries), unanswered="lost")
+
+        landed = fault is Fault.ANSWER_LOST
+        assert proxy.met == 1
+        assert (("lost", 1) if landed else ("at once", 2)) == (told, len(tries))
+        assert await ver(pool, key) == 1
+        await mine.commit(writing("then"))
+
+    assert await written(pool) == ["at once", "then"]
+
+
+async def test_a_statement_that_lands_after_it_was_given_up_is_done_exactly_once(
+    pool: Pool, key: Key, database: str
+):
+    """The wire may hold it back for longer than it takes to ask what became of it."""
+    async with through_a_proxy(database, **HEARD) as (far, proxy):
+        mine, tries = await take(far, key), []
+        proxy.fault = Fault.LATE
+
+        async def statement(conn: Connection, standing: Standing) -> str | None:
+            if tries:
+                proxy.deliver.set()
+                while not await written(pool):
+                    pass
+            return await at_once(key, tries)(conn, standing)
+
+        told = await mine.commit_at_once(statement, unanswered="lost")
+
+        assert (proxy.met, len(tries), told) == (1, 2, "lost")
+        await mine.commit(writing("then"))
+
+    assert await written(pool) == ["at once", "then"]
+    assert await ver(pool, key) == 2
+
+
+async def test_a_cancelled_statement_that_landed_counts(pool: Pool, key: Key, database: str):
+    async with through_a_proxy(database, **HEARD) as (far, proxy):
+        mine = await take(far, key)
+        proxy.fault = Fault.ANSWER_LOST
+        task = asyncio.create_task(mine.commit_at_once(at_once(key, []), unanswered="lost"))
+        while not await written(pool):
+            pass
+        task.cancel()
+        await asyncio.wait([task])
+
+        await mine.commit(writing("then"))
+
+    assert await written(pool) == ["at once", "then"]
 
 
 async def test_reading_goes_on_after_a_lost_connection(pool: Pool, key: Key):
