@@ -16,7 +16,6 @@ window, `ask` asks politely, `contents` opens pages, `fence` commits. That of me
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -56,7 +55,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What every run of a process uses: the store, the vendors, time and chance."""
+    """What every run of a process uses: the store, the vendors, time and chance.
+
+    `now` is the wall clock, `clock` counts the seconds that leases and durations are measured in.
+    """
 
     pool: Pool
     leases: Leases
@@ -65,6 +67,7 @@ class Means:
     wait_lock: timedelta = timedelta(0)
     breakers: Breakers = field(default_factory=Breakers)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: lease.Clock = lease.seconds
     random: Random = field(default_factory=Random)
     blank_waits_s: Sequence[float] = BLANK_WAITS_S
 
@@ -152,7 +155,7 @@ async def harvest(
     Whatever goes wrong with vendor, database or lease becomes the summary's problem. A defect and a
     cancellation leave this function; `ended` has heard the summary of a cancelled run then.
     """
-    began = time.monotonic()
+    began = means.clock()
     key = (number, order.stream)
     run: Run | None = None
 
@@ -164,7 +167,7 @@ async def harvest(
             outcome=outcome,
             tally=tally,
             caught_up_to=run.caught_up_to if run else None,
-            duration_s=time.monotonic() - began,
+            duration_s=means.clock() - began,
             problem=problem,
         )
         _log_end(summary)
@@ -174,7 +177,12 @@ async def harvest(
     with structlog.contextvars.bound_contextvars(collection=collection.name, stream=order.stream):
         try:
             async with lease.hold(
-                means.leases, key, ttl=means.lease_ttl, wait=means.wait_lock, random=means.random
+                means.leases,
+                key,
+                ttl=means.lease_ttl,
+                wait=means.wait_lock,
+                random=means.random,
+                clock=means.clock,
             ) as tenure:
                 run = await _begin(collection, key, order, means, tally=tally, tenure=tenure)
                 async with _ended(run):

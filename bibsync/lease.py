@@ -50,6 +50,8 @@ BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 Key = tuple[int, str]
 """Collection and stream."""
+Clock = Callable[[], float]
+"""Counts seconds from any moment on, and never jumps."""
 
 log = structlog.get_logger()
 
@@ -70,12 +72,10 @@ class Leases(Protocol):
 class Tenure:
     """A lease that is held: by whom, and whether it is still in force.
 
-    `clock` counts seconds and never jumps; `ttl` is the lease's time to live.
+    `ttl` is the lease's time to live.
     """
 
-    def __init__(
-        self, holder: Holder, *, ttl: timedelta, clock: Callable[[], float] | None = None
-    ) -> None:
+    def __init__(self, holder: Holder, *, ttl: timedelta, clock: Clock | None = None) -> None:
         self.holder = holder
         self._lasting_s = ttl.total_seconds() * LASTING
         self._clock = clock or seconds
@@ -142,9 +142,20 @@ class PostgresLeases:
             await leases.release(conn, key, holder.token)
 
 
+def seconds() -> float:
+    """Count seconds that no change of the clock moves, and that a suspended machine counts too."""
+    return time.clock_gettime(BOOT_CLOCK)
+
+
 @asynccontextmanager
 async def hold(
-    where: Leases, key: Key, *, ttl: timedelta, wait: timedelta = timedelta(0), random: Random
+    where: Leases,
+    key: Key,
+    *,
+    ttl: timedelta,
+    wait: timedelta = timedelta(0),
+    random: Random,
+    clock: Clock = seconds,
 ) -> AsyncIterator[Tenure]:
     """Hold the lease for the time of the block, waiting at most `wait` for it.
 
@@ -155,10 +166,10 @@ async def hold(
     """
     holder = this_process()
     try:
-        tenure = await _take(where, key, holder, ttl=ttl, wait=wait)
+        tenure = await _take(where, key, holder, ttl=ttl, wait=wait, clock=clock)
         async with asyncio.TaskGroup() as group:
             keeper = group.create_task(
-                _keep(where, key, tenure, ttl=ttl, random=random), name=f"lease {key}"
+                _keep(where, key, tenure, ttl=ttl, random=random, clock=clock), name=f"lease {key}"
             )
             yield tenure
             keeper.cancel()
@@ -179,11 +190,6 @@ async def within(seconds: float) -> AsyncIterator[None]:
     """
     async with asyncio.timeout(seconds), asyncio.timeout(seconds * 0.9):
         yield
-
-
-def seconds() -> float:
-    """Count seconds that no change of the clock moves, and that a suspended machine counts too."""
-    return time.clock_gettime(BOOT_CLOCK)
 
 
 def this_process() -> Holder:
@@ -219,21 +225,21 @@ async def alive(conn: Connection) -> dict[Key, Held]:
 
 
 async def _take(
-    where: Leases, key: Key, holder: Holder, *, ttl: timedelta, wait: timedelta
+    where: Leases, key: Key, holder: Holder, *, ttl: timedelta, wait: timedelta, clock: Clock
 ) -> Tenure:
-    deadline = seconds() + wait.total_seconds()
-    seen = seconds()
+    deadline = clock() + wait.total_seconds()
+    seen = clock()
     while True:
-        tenure = Tenure(holder, ttl=ttl)
+        tenure = Tenure(holder, ttl=ttl, clock=clock)
         try:
             held = await where.take(key, holder, ttl=ttl)
         except store.DISCONNECTED as error:
-            if seconds() >= min(deadline, seen + MISSED_AT_MOST_S):
+            if clock() >= min(deadline, seen + MISSED_AT_MOST_S):
                 raise store.unavailable(error) from None
         else:
             if held is None:
                 return tenure
-            seen = seconds()
+            seen = clock()
             if seen >= deadline:
                 host = held.holder.replica.rsplit(":", 1)[0]
                 raise LeaseHeld(
@@ -243,7 +249,9 @@ async def _take(
         await asyncio.sleep(POLL_S)
 
 
-async def _keep(where: Leases, key: Key, tenure: Tenure, *, ttl: timedelta, random: Random) -> None:
+async def _keep(
+    where: Leases, key: Key, tenure: Tenure, *, ttl: timedelta, random: Random, clock: Clock
+) -> None:
     """Renew until cancelled; the deadline is counted from when the last good renewal began.
 
     A process that was stopped beyond the deadline tries once more. A lease that ran out or was
@@ -254,7 +262,7 @@ async def _keep(where: Leases, key: Key, tenure: Tenure, *, ttl: timedelta, rand
     failed: BaseException | None = None
     while True:
         await asyncio.sleep(min(ttl_s / 3 * random.uniform(0.8, 1.0), max(tenure.left_s, 0)))
-        began = seconds()
+        began = clock()
         left_s = tenure.left_s
         if failed and left_s <= 0:
             raise store.unavailable(failed)
