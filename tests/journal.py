@@ -95,7 +95,7 @@ begin
     perform journal_add(e);
     return null;
 end $$;
-create trigger journal_state after insert or update on record_states
+create trigger journal_state after insert or update of asked_epoch, asked_serial on record_states
     for each row execute function journal_state();
 
 create function journal_reject() returns trigger language plpgsql as $$
