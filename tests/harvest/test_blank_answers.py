@@ -1,7 +1,7 @@
 """Answers without a body: believed for now, marked, and asked for again at the re-reading ages."""
 
 import pytest
-from world import BLANK, MIDNIGHT, Script, World, bought
+from world import BLANK, MIDNIGHT, NOW, Script, World, bought
 
 from bibsync.window import DAY, Window
 
@@ -73,6 +73,22 @@ async def test_a_title_behind_a_blank_answer_is_found_at_the_next_age(quiet: Wor
 
     assert quiet.truth() == await quiet.stored()
     assert await quiet.blanks() == []
+
+
+async def test_a_title_of_long_ago_behind_a_blank_answer_is_found_by_the_mark_alone(world: World):
+    """No day that was old when it was first covered is read again, so only the mark asks."""
+    world.configure(start_date=NOW - 100 * DAY, reread=AGES)
+    world.vendor.purchases = bought(1, since=NOW - 90 * DAY, until=NOW - 89 * DAY)
+    at = world.vendor.purchases[0].at
+    world.vendor.hook = lambda window, _: BLANK if window.start <= at < window.end else None
+    await world.harvest()
+    assert world.truth() != await world.stored()
+    world.vendor.hook = None
+    world.now += DAY
+
+    await world.harvest()
+
+    assert world.truth() == await world.stored()
 
 
 async def test_a_blank_answer_after_records_were_received_marks_nothing(quiet: World):

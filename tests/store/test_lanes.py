@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from bibsync.choice import LIVE, Kind, Lane, OpenWindow, Piece
-from bibsync.store import Connection, lanes, windows
+from bibsync.store import Connection, fences, lanes, windows
 from bibsync.window import DAY, Window, day
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -127,6 +127,36 @@ async def test_a_checkpoint_is_read_back_as_the_window_that_was_begun(conn: Conn
 
     begun = OpenWindow(LIVE, Kind.GAP, SPAN, 99, "k98", 98, NOW, None)
     assert (begun,) == await windows.begun(conn, key)
+
+
+async def test_a_checkpoint_that_carries_the_fence_does_nothing_under_another_s(
+    conn: Connection, key: Key
+):
+    """Nor does it where the fence is right and `ver` isn't: it landed before."""
+    piece, mark = Piece(Kind.GAP, LIVE, SPAN), (50, "k50", 50)
+    epoch, ver = await fences.raise_epoch(conn, key, "mine", wait_ms=1000)
+    mine = fences.Standing(epoch, "mine", ver)
+    others = [
+        mine._replace(epoch=epoch - 1),
+        mine._replace(holder="other"),
+        mine._replace(ver=ver + 1),
+    ]
+
+    refused = [
+        await windows.checkpoint_alone(conn, key, piece, mark, began=NOW, standing=each)
+        for each in others
+    ]
+    assert [None, None, None] == refused
+    assert () == await windows.begun(conn, key)
+
+    twice = [
+        await windows.checkpoint_alone(conn, key, piece, mark, began=NOW, standing=mine)
+        for _ in range(2)
+    ]
+
+    assert [True, None] == twice
+    assert (OpenWindow(LIVE, Kind.GAP, SPAN, *mark, NOW, None),) == await windows.begun(conn, key)
+    assert await fences.landed(conn, key, epoch=epoch, holder="mine", ver=ver + 1)
 
 
 async def test_a_failed_window_keeps_its_row_until_it_is_read_again(conn: Connection, key: Key):
