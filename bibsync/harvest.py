@@ -185,10 +185,10 @@ async def harvest(
                 clock=means.clock,
             ) as tenure:
                 run = await _begin(collection, key, order, means, tally=tally, tenure=tenure)
-                async with _ended(run):
+                async with _ended(run, tenure):
                     await run.go()
             outcome, problem = run.outcome, run.problem
-            _go_on_if_cancelled()
+            lease.go_on_if_cancelled()
         except asyncio.CancelledError:
             told(Outcome.INTERRUPTED)
             raise
@@ -211,17 +211,6 @@ def _log_end(summary: Summary) -> None:
         requests=summary.tally.requests,
         problem=summary.problem.as_json() if summary.problem else None,
     )
-
-
-def _go_on_if_cancelled() -> None:
-    """Go on with a cancellation that came together with an error.
-
-    Before Python 3.13 a task group forgets it then; and it counts right only where the block
-    itself waits for the tasks, as every block here does.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 async def _begin(
@@ -271,14 +260,14 @@ async def _begin(
 
 
 @asynccontextmanager
-async def _ended(run: Run) -> AsyncIterator[None]:
-    """End the run's row when the block ends, also when it is cancelled."""
+async def _ended(run: Run, tenure: Tenure) -> AsyncIterator[None]:
+    """End the run's row when the block ends, also when it is cancelled or lost its lease."""
     try:
         yield
-        _go_on_if_cancelled()
+        lease.go_on_if_cancelled()
         await run.end(run.outcome)
     except asyncio.CancelledError:
         with suppress(BibsyncError, TimeoutError):
             async with asyncio.timeout(LAST_WORD_S):
-                await run.end(Outcome.INTERRUPTED)
+                await run.end(Outcome.DEPOSED if tenure.lost else Outcome.INTERRUPTED)
         raise

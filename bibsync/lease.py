@@ -81,6 +81,7 @@ class Tenure:
         self._clock = clock or seconds
         self._renewed = self._clock()
         self._word = asyncio.Event()
+        self.lost = False
 
     @property
     def left_s(self) -> float:
@@ -173,12 +174,25 @@ async def hold(
             )
             yield tenure
             keeper.cancel()
+            await asyncio.wait([keeper])
     except BaseExceptionGroup as failed:
+        go_on_if_cancelled()
         raise first_of(failed) from None
     finally:
         with suppress(*store.DISCONNECTED):
             async with within(ttl.total_seconds() / 3):
                 await where.release(key, holder)
+
+
+def go_on_if_cancelled() -> None:
+    """Go on with a cancellation that came together with an error.
+
+    Before Python 3.13 a task group forgets it then; and it counts right only where the block
+    itself waits for the tasks, as every block here does.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 @asynccontextmanager
@@ -276,6 +290,7 @@ async def _keep(
             continue
         if not held:
             log.warning(events.LEASE_LOST, stream=key[1])
+            tenure.lost = True
             raise LeaseLost("The lease was lost: a later run took over this collection.")
         tenure.renewed(began)
         failed = None

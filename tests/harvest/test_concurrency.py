@@ -219,6 +219,7 @@ async def test_a_run_whose_lease_was_lost_stops_and_writes_nothing_more(world: W
         summary = await world.harvest()
 
     assert summary.outcome == "deposed"
+    assert await world.value("select outcome from runs where collection = $1") == "deposed"
     assert await world.covered() == ()
 
 

@@ -217,6 +217,35 @@ async def test_a_lost_lease_cancels_the_block(weak: Weak, key: Key, expire: Expi
     assert await weak.where.renew(key, other, ttl=TTL), "the new holder keeps it"
 
 
+async def test_a_cancellation_that_comes_together_with_a_lost_lease_is_not_forgotten(
+    weak: Weak, key: Key, expire: Expire
+):
+    """Else whoever works through several collections would go on with the next one."""
+    other, held = lease.this_process(), asyncio.Event()
+
+    class Doomed:
+        """A back end that has the work cancelled while it says that the lease is lost."""
+
+        take, release = weak.take, weak.release
+
+        async def renew(self, *_: object, **__: object) -> bool:
+            working.cancel()
+            return False
+
+    async def work() -> None:
+        async with hold(Doomed(), key, ttl=SHORT):
+            await expire(key)
+            await weak.where.take(key, other, ttl=TTL)
+            held.set()
+            await asyncio.Event().wait()
+
+    working = asyncio.create_task(work(), name="work")
+    await asyncio.wait([working])
+
+    assert held.is_set()
+    assert working.cancelled()
+
+
 async def test_a_lease_that_ran_out_and_that_nobody_holds_is_taken_again(
     weak: Weak, key: Key, expire: Expire
 ):
