@@ -7,6 +7,7 @@ import loaded
 import pytest
 from loaded import Loaded
 
+from tests.redis_server import RedisServer
 from tests.trials import scene
 from tests.trials.scene import Stage
 
@@ -23,3 +24,9 @@ async def stage(server: str, program: Loaded) -> AsyncIterator[Stage]:
     """Return a stage without Redis."""
     async with scene.prepared(server):
         yield Stage(server, program)
+
+
+@pytest.fixture
+def redis(stage: Stage, redis_server: RedisServer) -> Stage:
+    """Return a stage with Redis."""
+    return stage._replace(redis=redis_server)

@@ -15,66 +15,17 @@ from installation import Running
 from bibsync.simulator import Faults
 from bibsync.store import schema
 from tests import journal
-from tests.trials import scene
+from tests.trials import points, scene
+from tests.trials.points import END, MIGRATION, ONCE_A_RUN, PAGE, TAKE_OVER, UNCHANGED_PAGE, WINDOW
 from tests.trials.scene import FAULTS, FORCED, MISSED, RUN_ONCE, Moving, Scene, Stage, Violated
-from tests.trials.tap import ALONE, Point, Then, Trap, When
+from tests.trials.tap import Point, Then, Trap
 
-BEFORE, INSIDE, UNANSWERED, AFTER = When.BEFORE, When.HALFWAY, When.UNANSWERED, When.AFTER
-POINTS = (
-    Point("lease", AFTER),
-    Point("take-over", BEFORE),
-    Point("take-over", UNANSWERED),
-    Point("commit of a take-over", BEFORE),
-    Point("commit of a take-over", UNANSWERED),
-    Point("commit of a take-over", AFTER),
-    Point("fence", BEFORE),
-    Point("fence", INSIDE),
-    Point("fence", AFTER),
-    Point("records", INSIDE),
-    Point("records", UNANSWERED),
-    Point("checkpoint", UNANSWERED),
-    Point("commit of a page", BEFORE),
-    Point("commit of a page", INSIDE),
-    Point("commit of a page", UNANSWERED),
-    Point("commit of a page", AFTER),
-    Point("coverage", UNANSWERED),
-    Point("commit of a window", BEFORE),
-    Point("commit of a window", UNANSWERED),
-    Point("commit of a window", AFTER),
-    Point("run's end", UNANSWERED),
-    Point("commit of a run", BEFORE),
-    Point("commit of a run", UNANSWERED),
-    Point("lease's release", BEFORE),
-    Point(ALONE, BEFORE),
-    Point(ALONE, INSIDE),
-    Point(ALONE, UNANSWERED),
-    Point(ALONE, AFTER),
-)
-MIGRATING = (
-    Point("migration's lock", AFTER),
-    Point("migration's table", AFTER),
-    Point("migration 1", INSIDE),
-    Point("migration 1", UNANSWERED),
-    Point("migration's note", UNANSWERED),
-    Point("migration 2", UNANSWERED),
-    Point("commit of a migration", BEFORE),
-    Point("commit of a migration", INSIDE),
-    Point("commit of a migration", UNANSWERED),
-    Point("commit of a migration", AFTER),
-)
-ONCE_A_RUN = frozenset(
-    {
-        *("lease", "take-over", "commit of a take-over"),
-        *("run's end", "commit of a run", "lease's release"),
-        *(each.what for each in MIGRATING),
-    }
-)
-MOST_PASSED = 150
-"""Statements that a run may be left before a random kill."""
+POINTS = (*TAKE_OVER, *PAGE, *WINDOW, *END, *UNCHANGED_PAGE)
 EACH = 14
 """Kills that share a library."""
 MIGRATIONS_EVERY = 10
-RANDOM = "a random moment"
+BY_REQUEST = 0.5
+"""The share of random kills that follow a request to the vendor, not a statement."""
 
 
 async def play(stage: Stage, seed: int, trials: int) -> Counter[str]:
@@ -86,17 +37,14 @@ async def play(stage: Stage, seed: int, trials: int) -> Counter[str]:
         Violated: a guarantee was.
     """
     if seed % MIGRATIONS_EVERY == 0:
-        return await migrations(stage, seed, _dealt(MIGRATING, seed // MIGRATIONS_EVERY, trials))
-    marked = _dealt(POINTS, seed, -(-trials // 2))
+        return await migrations(
+            stage, seed, points.dealt(MIGRATION, seed // MIGRATIONS_EVERY, trials)
+        )
+    marked = points.dealt(POINTS, seed, -(-trials // 2))
     return await group(stage, seed, [*marked, *[None] * (trials - len(marked))])
 
 
-def _dealt(points: Sequence[Point], turn: int, count: int) -> list[Point]:
-    """Deal `count` points, beginning where the turn before left off."""
-    return [points[(turn * count + n) % len(points)] for n in range(count)]
-
-
-async def group(stage: Stage, seed: int, points: Sequence[Point | None]) -> Counter[str]:
+async def group(stage: Stage, seed: int, chosen: Sequence[Point | None]) -> Counter[str]:
     """Kill at each of these points, None standing for a random one; tell where it struck.
 
     Raises:
@@ -108,15 +56,15 @@ async def group(stage: Stage, seed: int, points: Sequence[Point | None]) -> Coun
     async with scene.opened(
         stage, random, faults=faults, windows_at_once=random.choice([1, 2, 4])
     ) as played:
-        unchanged = [each for each in points if each and each.what == ALONE]
-        others = [each for each in points if each not in unchanged]
+        unchanged = [each for each in chosen if each in UNCHANGED_PAGE]
+        others = [each for each in chosen if each not in unchanged]
         random.shuffle(others)
-        others.sort(key=_comes_in_every_run)
-        for turn, (words, chosen) in enumerate(
+        others.sort(key=_has_time)
+        for turn, (words, now) in enumerate(
             [(RUN_ONCE, others[::2]), (FORCED, others[1::2]), (FORCED, unchanged)]
         ):
             played.vendor.faults = faults
-            for point in chosen:
+            for point in now:
                 struck[await killed(played, words, point, random)] += 1
             await played.finish(*(words if turn else RUN_ONCE))
             played.vendor.move_on()
@@ -124,12 +72,14 @@ async def group(stage: Stage, seed: int, points: Sequence[Point | None]) -> Coun
     return struck
 
 
-def _comes_in_every_run(point: Point | None) -> bool:
-    """Tell whether a run meets the point even where nothing is left to read: those have time."""
-    return point is None or point.what in ONCE_A_RUN
+def _has_time(point: Point | None) -> int:
+    """Order points: those last that a run meets even where nothing is left to read."""
+    if point is None:
+        return 1
+    return 2 if point.what in ONCE_A_RUN else 0
 
 
-async def migrations(stage: Stage, seed: int, points: Sequence[Point]) -> Counter[str]:
+async def migrations(stage: Stage, seed: int, chosen: Sequence[Point]) -> Counter[str]:
     """Kill as many first runs in their migration, each of them on an empty database.
 
     The next run makes the schema, or finds it whole, and does its work.
@@ -139,7 +89,7 @@ async def migrations(stage: Stage, seed: int, points: Sequence[Point]) -> Counte
     """
     random = Random(f"migrations {seed}")
     struck: Counter[str] = Counter()
-    for point in points:
+    for point in chosen:
         async with scene.opened(stage, random, titles=30, empty=True) as played:
             where = await killed(played, RUN_ONCE, point, random)
             struck[where] += 1
@@ -159,36 +109,25 @@ async def migrations(stage: Stage, seed: int, points: Sequence[Point]) -> Counte
 async def killed(played: Scene, words: Sequence[str], point: Point | None, random: Random) -> str:
     """Begin a run and kill it at a point; return where that was, `missed` where it was nowhere."""
     [replica] = played.replicas
-    begun: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
 
-    async def kill() -> Then:
-        (await begun).kill()
+    async def kill(running: Running) -> Then:
+        running.kill()
         return Then.CUT
 
-    by_request = point is None and random.random() < 0.5
-    where = point or Point(None, random.choice([*When]))
-    trap = Trap(where, _nth(where, random), kill)
-    replica.tap.trap = None if by_request else trap
-    running = await replica.installation.fork(*words)
-    begun.set_result(running)
-    if by_request:
+    if point is None and random.random() < BY_REQUEST:
+        running = await replica.begin(words)
         _kill_later(played.vendor, running, random)
+    else:
+        where = point or points.anywhere(random)
+        running = await replica.begin(words, Trap({where}, points.nth(where, random)), kill)
     ended = await running.ended()
     played.vendor.forget()
-    replica.tap.trap = None
     if ended.code != 128 + signal.SIGKILL:
         return MISSED
-    return str(point) if point else RANDOM
-
-
-def _nth(point: Point, random: Random) -> int:
-    """Choose how often a run is let past the point, and once more."""
-    if point.what is None:
-        return random.randint(1, MOST_PASSED)
-    return 1 if point.what in ONCE_A_RUN else random.randint(1, 3)
+    return str(point) if point else points.RANDOM
 
 
 def _kill_later(vendor: Moving, running: Running, random: Random) -> None:
     """Kill it within moments of a random request."""
     loop, moment = asyncio.get_running_loop(), random.uniform(0, 0.02)
-    vendor.then(random.randint(1, 14), lambda: loop.call_later(moment, running.kill))
+    vendor.then(random.randint(1, 10), lambda: loop.call_later(moment, running.kill))

@@ -16,7 +16,7 @@ import loaded
 from bibsync.store.embedded import EmbeddedPostgres
 from tests import redis_server
 from tests.redis_server import RedisServer
-from tests.trials import kills, scene
+from tests.trials import commits, kills, pauses, scene
 from tests.trials.report import Tally
 from tests.trials.scene import Stage, Violated
 
@@ -35,7 +35,11 @@ class Kind(NamedTuple):
     each: int
 
 
-KINDS = {"kills": Kind(kills.play, kills.EACH)}
+KINDS = {
+    "kills": Kind(kills.play, kills.EACH),
+    "pauses": Kind(pauses.play, pauses.EACH),
+    "lost-commits": Kind(commits.play, commits.EACH),
+}
 
 
 class Group(NamedTuple):

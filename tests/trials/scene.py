@@ -4,11 +4,12 @@ The vendor shows at first what it had ten days ago: `Moving.move_on` brings late
 records to light. `Scene.finish` runs to the end, `Scene.check` compares everything with the truth.
 """
 
+import asyncio
 import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
-from installation import QUICK, Ended, Installation
+from installation import QUICK, Ended, Installation, Running
 from loaded import Loaded
 from watched import TODAY, Watched, library, served
 
@@ -27,7 +28,7 @@ from bibsync.store import schema
 from tests import checker, journal
 from tests.checker import Purchased
 from tests.redis_server import RedisServer
-from tests.trials.tap import Tap
+from tests.trials.tap import Tap, Then, Trap
 
 NAME = "springfield"
 DAYS = 30
@@ -41,7 +42,8 @@ prefixes and encodings that change from answer to answer, as a reject is known b
 for what hides titles from an answer without a word: when those had to be found nobody can say."""
 MOST_RUNS = 12
 """A window that a run gives up on is asked for by the next; more runs than this is no progress."""
-TTL_S = 2
+ONE = {"a": 60}
+"""One replica, whose leases last a minute."""
 MISSED = "missed"
 RUN_ONCE = ("run-once", "--all", "--json")
 FORCED = (*RUN_ONCE, "--force-reimport")
@@ -109,13 +111,33 @@ class Moving(Watched):
         return {*self.first.items(), *self.must_have(NAME)[0].items()}
 
 
-@dataclass
+@dataclass(eq=False)
 class Replica:
     """An installation at the scene's database, behind a wire of its own; commits bear its name."""
 
     name: str
     installation: Installation
     tap: Tap
+
+    async def begin(
+        self,
+        words: Sequence[str],
+        trap: Trap | None = None,
+        act: Callable[[Running], Awaitable[Then]] | None = None,
+    ) -> Running:
+        """Begin a run; `act` is what to do to it when the trap shuts."""
+        begun: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
+
+        async def act_on_it() -> Then:
+            return await act(await begun)
+
+        if trap:
+            trap.act = act_on_it
+        self.tap.trap = trap
+        self.tap.cancelled.clear()
+        running = await self.installation.fork(*words)
+        begun.set_result(running)
+        return running
 
 
 @dataclass
@@ -132,6 +154,7 @@ class Scene:
     async def finish(self, *words: object) -> Ended:
         """Have the vendor err no more, and run until nothing is left to do; return the last run."""
         self.vendor.faults = Faults.none()
+        self.replicas[-1].tap.trap = None
         words = words or RUN_ONCE
         for _ in range(MOST_RUNS):
             ended = await self.replicas[-1].installation.run(*words)
@@ -201,11 +224,11 @@ async def opened(
     *,
     titles: int = 400,
     faults: Faults | None = None,
-    names: tuple[str, ...] = ("a",),
+    leases_s: Mapping[str, int] = ONE,
     windows_at_once: int = 1,
     empty: bool = False,
 ) -> AsyncIterator[Scene]:
-    """Set a scene, with a replica for each name; `empty`: nobody has migrated its database."""
+    """Set a scene, with replicas whose leases last so many seconds; `empty`: without a schema."""
     seed = random.randrange(10**6)
     since = TODAY - timedelta(days=DAYS)
     bought = library(NAME, titles=titles, seed=seed, bad=0.03, retitled=1.0, since=since)
@@ -215,31 +238,38 @@ async def opened(
         database = await stack.enter_async_context(
             _database(stage.server, "template1" if empty else TEMPLATE)
         )
+        sync = {"start_date": since, "windows_at_once": windows_at_once}
         conn = await asyncpg.connect(database)
         stack.push_async_callback(conn.close)
         replicas = [
             await stack.enter_async_context(
-                _replica(stage, database, name, vendor, since=since, at_once=windows_at_once)
+                _replica(stage, database, vendor, name, lease_s, sync=sync)
             )
-            for name in names
+            for name, lease_s in leases_s.items()
         ]
         yield Scene(stage, vendor, database, conn, replicas)
 
 
 @asynccontextmanager
 async def _replica(
-    stage: Stage, database: str, name: str, vendor: Moving, *, since: object, at_once: int
+    stage: Stage,
+    database: str,
+    vendor: Moving,
+    name: str,
+    lease_s: int,
+    *,
+    sync: dict[str, object],
 ) -> AsyncIterator[Replica]:
     folder = Path(tempfile.mkdtemp(prefix="bibsync-trial-"))
     try:
         async with Tap(database) as tap:
             url = f"{tap.url}&journal.writer={name}"
             installation = Installation(folder, folder / "state", url, stage.program)
-            more = f'[daemon]\nlease_ttl = "{TTL_S}s"\n'
+            more = f'[daemon]\nlease_ttl = "{lease_s}s"\n'
             if stage.redis:
                 more += f'[redis]\nurl = "{stage.redis.url}"\n'
             installation.configure(
-                vendor.collections(start_date=since, windows_at_once=at_once),
+                vendor.collections(**sync),
                 sync=QUICK.replace("retries = 0", 'retries = 1\nmax_window = "1d"'),
                 more=more,
             )

@@ -7,7 +7,7 @@ says whether the wire goes on or is cut.
 
 import asyncio
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
@@ -18,6 +18,7 @@ from tests.fault_proxy import FaultProxy
 STATEMENTS = {
     fences.RAISE: "take-over",
     fences.ADVANCE: "fence",
+    windows.DROP_EACH: "preparation",
     records.UNLIKE: "comparison",
     records.STORE: "records",
     windows.CHECKPOINT: "checkpoint",
@@ -35,6 +36,7 @@ STATEMENTS = {
 }
 DOES = {
     "take-over": "a take-over",
+    "preparation": "a preparation",
     "records": "a page",
     "coverage": "a window",
     "run's end": "a run",
@@ -87,21 +89,26 @@ class Then(Enum):
 
 @dataclass(slots=True)
 class Trap:
-    """Acts once, when its point is met for the `nth` time; `struck` then tells where that was."""
+    """Acts once, when one of its points was met for the `nth` time; `struck` tells which then."""
 
-    point: Point
+    points: Collection[Point]
     nth: int
-    act: Callable[[], Awaitable[Then]]
-    struck: str | None = None
+    act: Callable[[], Awaitable[Then]] | None = None
+    struck: Point | None = None
+
+    def waits_for(self, what: str, when: When) -> bool:
+        """Tell whether this is one of its points, however often it was met."""
+        wanted = {Point(what, when), Point(None, when)}
+        return self.struck is None and not wanted.isdisjoint(self.points)
 
     def shuts(self, what: str, when: When) -> bool:
         """Tell whether this is the moment."""
-        if self.struck or self.point.when is not when or self.point.what not in {None, what}:
+        if not self.waits_for(what, when):
             return False
         self.nth -= 1
         if self.nth:
             return False
-        self.struck = f"{what}, {when}"
+        self.struck = Point(what, when)
         return True
 
 
@@ -193,14 +200,7 @@ class Tap(FaultProxy):
                     return
 
     def _waits_for(self, what: str, when: When) -> bool:
-        """Tell whether an answer to this statement may have to be held back."""
-        trap = self.trap
-        return (
-            trap is not None
-            and not trap.struck
-            and trap.point.when is when
-            and trap.point.what in {None, what}
-        )
+        return self.trap is not None and self.trap.waits_for(what, when)
 
     def _is_due(self, what: str, when: When) -> bool:
         return self.trap is not None and self.trap.shuts(what, when)
@@ -210,6 +210,7 @@ class Tap(FaultProxy):
 
     async def _act(self) -> Then:
         assert self.trap is not None
+        assert self.trap.act is not None
         return await self.trap.act()
 
 

@@ -8,8 +8,7 @@ from random import Random
 
 import pytest
 
-from tests.trials import kills
-from tests.trials.kills import RANDOM
+from tests.trials import kills, points
 from tests.trials.scene import MISSED, Stage
 
 RANDOM_KILLS = 10
@@ -24,7 +23,7 @@ async def test_runs_killed_at_marked_and_random_points_lose_double_and_leave_not
 
     struck = await kills.group(stage, seed, [*kills.POINTS, *[None] * RANDOM_KILLS])
 
-    expected = Counter({str(each): 1 for each in kills.POINTS} | {RANDOM: RANDOM_KILLS})
+    expected = Counter({str(each): 1 for each in kills.POINTS} | {points.RANDOM: RANDOM_KILLS})
     assert (expected - struck).total() == struck[MISSED]
     assert struck[MISSED] <= 2  # the run was done before
 
@@ -33,6 +32,6 @@ async def test_a_run_killed_in_a_migration_leaves_all_of_the_schema_or_none(stag
     seed = Random().randrange(10**6)
     print(f"seed {seed}")  # noqa: T201 - a failure replays from it
 
-    struck = await kills.migrations(stage, seed, kills.MIGRATING)
+    struck = await kills.migrations(stage, seed, points.MIGRATION)
 
-    assert Counter(str(each) for each in kills.MIGRATING) == struck
+    assert Counter(str(each) for each in points.MIGRATION) == struck
