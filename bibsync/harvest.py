@@ -17,11 +17,11 @@ window, `ask` asks politely, `contents` opens pages, `fence` commits. That of me
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Protocol
+from typing import Protocol, Self
 
 import structlog
 
@@ -40,7 +40,7 @@ from bibsync.errors import (
     StoreUnavailable,
     first_of,
 )
-from bibsync.lease import Key, Leases, Tenure
+from bibsync.lease import Aside, Key, Leases, Tenure
 from bibsync.lookups import LookUps
 from bibsync.perusal import Desk
 from bibsync.run import METADATA, Order, Outcome, Summary, Tally
@@ -76,6 +76,32 @@ GOES_ON = frozenset({Outcome.SUCCEEDED, Outcome.PARTIAL})
 """After a run that ended so, the collection's next stream is worth a try."""
 
 
+class Place:
+    """One of the places for runs at work; a run that merely waits for its lease stands aside."""
+
+    def __init__(self, places: asyncio.Semaphore) -> None:
+        self._places = places
+        self._taken = False
+
+    async def __aenter__(self) -> Self:
+        await self._places.acquire()
+        self._taken = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._taken:
+            self._places.release()
+
+    @asynccontextmanager
+    async def given_up(self) -> AsyncIterator[None]:
+        """Leave the place to others while the block lasts, and wait for one at its end."""
+        self._places.release()
+        self._taken = False
+        yield
+        await self._places.acquire()
+        self._taken = True
+
+
 class Run(Protocol):
     """One run of any stream under its fence."""
 
@@ -109,20 +135,29 @@ async def harvest_each(
 ) -> list[Summary]:
     """Harvest every collection, at most `at_once` together, and return their summaries in order.
 
+    One that waits for its lease isn't counted meanwhile: it never keeps a free one from its turn.
     Collections are by their number, tallies by number and stream; a tally may be watched while its
     run goes on. Each collection has its `orders` done one after the other, as long as they go well.
     `ended` hears each summary as its run ends, also where all of this is cancelled. One
     collection's failure becomes its summary and the others go on; a defect cancels them all.
     """
-    gate = asyncio.Semaphore(at_once)
+    places = asyncio.Semaphore(at_once)
 
     async def one(number: int) -> list[Summary]:
         summaries: list[Summary] = []
-        async with gate:
+        async with Place(places) as place:
             for order in orders:
                 tally = tallies[number, order.stream]
                 summaries.append(
-                    await harvest(due[number], number, order, means, tally=tally, ended=ended)
+                    await harvest(
+                        due[number],
+                        number,
+                        order,
+                        means,
+                        tally=tally,
+                        ended=ended,
+                        aside=place.given_up,
+                    )
                 )
                 if summaries[-1].outcome not in GOES_ON:
                     break
@@ -149,6 +184,7 @@ async def harvest(
     *,
     tally: Tally,
     ended: Callable[[Summary], None] = _nobody,
+    aside: Aside = nullcontext,
 ) -> Summary:
     """Run once over one stream of a collection and report it.
 
@@ -183,6 +219,7 @@ async def harvest(
                 wait=means.wait_lock,
                 random=means.random,
                 clock=means.clock,
+                aside=aside,
             ) as tenure:
                 run = await _begin(collection, key, order, means, tally=tally, tenure=tenure)
                 async with _ended(run, tenure):

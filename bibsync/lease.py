@@ -22,7 +22,7 @@ import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -52,6 +52,8 @@ Key = tuple[int, str]
 """Collection and stream."""
 Clock = Callable[[], float]
 """Counts seconds from any moment on, and never jumps."""
+Aside = Callable[[], AbstractAsyncContextManager[object]]
+"""Makes a block in which a run merely waits."""
 
 log = structlog.get_logger()
 
@@ -157,8 +159,11 @@ async def hold(
     wait: timedelta = timedelta(0),
     random: Random,
     clock: Clock = seconds,
+    aside: Aside = nullcontext,
 ) -> AsyncIterator[Tenure]:
     """Hold the lease for the time of the block, waiting at most `wait` for it.
+
+    Between two looks it stands `aside`: whatever else the waiting run has is others' meanwhile.
 
     Raises:
         LeaseHeld: another run holds it.
@@ -167,7 +172,7 @@ async def hold(
     """
     holder = this_process()
     try:
-        tenure = await _take(where, key, holder, ttl=ttl, wait=wait, clock=clock)
+        tenure = await _take(where, key, holder, ttl=ttl, wait=wait, clock=clock, aside=aside)
         async with asyncio.TaskGroup() as group:
             keeper = group.create_task(
                 _keep(where, key, tenure, ttl=ttl, random=random, clock=clock), name=f"lease {key}"
@@ -239,7 +244,14 @@ async def alive(conn: Connection) -> dict[Key, Held]:
 
 
 async def _take(
-    where: Leases, key: Key, holder: Holder, *, ttl: timedelta, wait: timedelta, clock: Clock
+    where: Leases,
+    key: Key,
+    holder: Holder,
+    *,
+    ttl: timedelta,
+    wait: timedelta,
+    clock: Clock,
+    aside: Aside,
 ) -> Tenure:
     deadline = clock() + wait.total_seconds()
     seen = clock()
@@ -260,7 +272,8 @@ async def _take(
                     f"Another run is at it: process {held.holder.process} on {host}, "
                     f"since {held.since:%Y-%m-%d %H:%M} UTC."
                 )
-        await asyncio.sleep(POLL_S)
+        async with aside():
+            await asyncio.sleep(POLL_S)
 
 
 async def _keep(

@@ -10,10 +10,10 @@ from datetime import timedelta
 import pytest
 from world import MIDNIGHT, NOW, START, Bought, Script, Vendor, World, bought, collection, page
 
-from bibsync import fence, store
+from bibsync import fence, lease, store
 from bibsync.collection import Collection
 from bibsync.errors import SourceRefused
-from bibsync.harvest import Means, harvest_each
+from bibsync.harvest import Means, Place, harvest_each
 from bibsync.lease import Key, PostgresLeases
 from bibsync.run import PURCHASES, Order, Outcome, Summary, Tally
 from bibsync.source import Page
@@ -122,6 +122,62 @@ async def test_no_more_collections_than_wanted_run_at_once(
     assert [each.outcome for each in summaries] == [Outcome.SUCCEEDED] * 6
     assert process.leases.most == 2
     assert list(vendors) == [each.collection for each in summaries], "in the order given"
+
+
+async def test_whoever_waits_for_a_lease_keeps_no_free_collection_from_its_turn(world: World):
+    """The locked one is the first, and there is one place; it goes on when the lease is free."""
+    names = ("Locked", "Free")
+    each = [collection(name, start_date=MIDNIGHT) for name in names]
+    world.vendor.purchases = bought(3, since=MIDNIGHT)
+    async with store.acquire(world.pool) as conn, conn.transaction():
+        numbers = await collections.enrol(conn, each)
+    means = replace(world.means(), wait_lock=timedelta(minutes=5))
+    locked = (numbers["Locked"], PURCHASES)
+    other = lease.this_process()
+    await means.leases.take(locked, other, ttl=timedelta(minutes=5))
+    ended: list[str] = []
+    free = asyncio.Event()
+
+    def hear(summary: Summary) -> None:
+        ended.append(summary.collection)
+        free.set()
+
+    async def release() -> None:
+        await free.wait()
+        await means.leases.release(locked, other)
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        group.create_task(release())
+        summaries = await harvest_each(
+            {numbers[one.name]: one for one in each},
+            [Order()],
+            means,
+            at_once=1,
+            tallies=dict.fromkeys([(number, PURCHASES) for number in numbers.values()], Tally()),
+            ended=hear,
+        )
+
+    assert ended == ["Free", "Locked"]
+    assert [summary.outcome for summary in summaries] == ["succeeded", "succeeded"]
+
+
+async def test_a_run_cancelled_while_it_stands_aside_gives_up_no_place_twice():
+    places = asyncio.Semaphore(1)
+    aside, never = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        async with Place(places) as place, place.given_up():
+            aside.set()
+            await never.wait()
+
+    waiting = asyncio.create_task(wait(), name="waiting")
+    await aside.wait()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+
+    async with Place(places):
+        assert places.locked()
+    assert not places.locked()
 
 
 async def test_a_failing_collection_disturbs_no_other(
