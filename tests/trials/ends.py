@@ -10,13 +10,10 @@ the answer to a COMMIT comes when nobody wants it any more.
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from collections.abc import Sequence
 from random import Random
 
-import asyncpg
-from installation import Ended, Running
+from installation import Running
 
 from tests.trials import points, scene
 from tests.trials.points import MIGRATION, PAGE, TAKE_OVER, UNCHANGED_PAGE, WINDOW
@@ -25,9 +22,10 @@ from tests.trials.tap import Point, Then, Trap, When
 
 EACH = 12
 """Signals that share a library."""
+MIGRATIONS_EVERY = 10
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 WITHIN_S = 25.0
-"""A run bears with each of the waits below for longer; what it may take to stop is `drain`, 30 s."""
+"""A run bears with each of the waits below for longer; to stop, it may take 30 s (`drain`)."""
 PAUSE_S = 28
 """How long the vendor asks to be left alone, which is not long enough for a run to end."""
 HELD = (*PAGE, *WINDOW, *TAKE_OVER, *UNCHANGED_PAGE)
@@ -44,4 +42,164 @@ NOBODY = "update leases set expires_at = '-infinity' where holder = 'somebody'"
 HELD_LEASES = """
 select holder from leases where expires_at >= clock_timestamp() and holder <> 'somebody'
 """
-UNFINISHED = "select run from runs where finished is null"
+
+
+async def play(stage: Stage, seed: int, trials: int) -> Counter[str]:
+    """Send so many signals: half of them at marked points, the others during waits; or migrations.
+
+    Raises:
+        Violated: a guarantee was.
+    """
+    if seed % MIGRATIONS_EVERY == 0:
+        turn = seed // MIGRATIONS_EVERY
+        return await migrations(stage, seed, points.dealt(MIGRATION, turn, trials))
+    marked = points.dealt(HELD, seed, trials)[: -(-trials // 2)]
+    waits = [[*WAITS][(seed + n) % len(WAITS)] for n in range(trials - len(marked))]
+    return await group(stage, seed, [*marked, *waits])
+
+
+async def group(stage: Stage, seed: int, chosen: Sequence[Point | str]) -> Counter[str]:
+    """Stop a run at each of these points and in each of these waits; tell where it was stopped.
+
+    Raises:
+        Violated: a guarantee was.
+    """
+    random = Random(f"ends {seed}")
+    struck: Counter[str] = Counter()
+    stage = stage._replace(redis=random.choice([None, stage.redis]))
+    async with scene.opened(
+        stage, random, windows_at_once=random.choice([1, 2, 4]), retry_after_s=PAUSE_S
+    ) as played:
+        first = [each for each in chosen if each not in UNCHANGED_PAGE]
+        random.shuffle(first)
+        for turn, where in enumerate([*first, *(e for e in chosen if e in UNCHANGED_PAGE)]):
+            words = RUN_ONCE if turn <= len(first) // 2 else FORCED
+            struck[await stopped(played, words, where, random)] += 1
+            if words is FORCED:
+                played.vendor.move_on()
+        await played.finish(*FORCED)
+        await played.check()
+    return struck
+
+
+async def migrations(stage: Stage, seed: int, chosen: Sequence[Point]) -> Counter[str]:
+    """Stop as many first runs in their migration, each of them on an empty database.
+
+    Raises:
+        Violated: the schema was made by halves, or the next run went wrong.
+    """
+    random = Random(f"ended migrations {seed}")
+    struck: Counter[str] = Counter()
+    for point in chosen:
+        async with scene.opened(stage, random, titles=30, empty=True) as played:
+            where = await stopped(played, RUN_ONCE, point, random)
+            struck[where] += 1
+            if where != MISSED:
+                await played.check_migrated()
+    return struck
+
+
+async def stopped(played: Scene, words: Sequence[str], where: Point | str, random: Random) -> str:
+    """Begin a run and stop it there; check how it ended, and that it let go of everything."""
+    number = random.choice([*CODES])
+    async with asyncio.timeout(WITHIN_S * 4):
+        if isinstance(where, Point):
+            running = await _at(played, words, where, number, random)
+        else:
+            running = await WAITS[where](played, words, number, random)
+        try:
+            ended = await running.ended(within_s=WITHIN_S)
+        except TimeoutError:
+            raise Violated(f"{number.name}, {where}: the run didn't stop") from None
+    if played.conn.is_in_transaction():
+        await played.conn.execute("rollback")
+    played.vendor.forget()
+    played.vendor.answer_rightly()
+    played.forget(f"bibsync:pause:*{played.vendor.port}*")  # which all runs would keep
+    if where not in MIGRATION:
+        await played.conn.execute(NOBODY)
+        if holders := await played.conn.fetch(HELD_LEASES):
+            raise Violated(f"{number.name}, {where}: {len(holders)} leases are still held")
+    if ended.code in {0, 3}:
+        return MISSED
+    if ended.code != CODES[number]:
+        raise Violated(f"{number.name}, {where}: the run ended with {ended.code}: {ended.err}")
+    return f"{number.name}, {where}"
+
+
+async def _at(
+    played: Scene, words: Sequence[str], point: Point, number: signal.Signals, random: Random
+) -> Running:
+    """Send the signal at a point; a statement under way is done when it was to be cancelled."""
+    [replica] = played.replicas
+
+    async def send(running: Running) -> Then:
+        running.send(number)
+        if point.when is not When.AFTER:
+            await replica.tap.cancelled.wait()
+        return Then.GOES_ON
+
+    return await replica.begin(words, Trap({point}, points.nth(point, random)), send)
+
+
+async def _in_a_request(
+    played: Scene, words: Sequence[str], number: signal.Signals, random: Random
+) -> Running:
+    """The vendor doesn't answer."""
+    before = random.randint(0, 3)
+    played.vendor.next_answers(NAME, ["ok"] * before + ["timeout"], resource="data/marc")
+    [replica] = played.replicas
+    running = await replica.begin(words)
+    await played.vendor.asked(before + 1)
+    running.send(number)
+    return running
+
+
+async def _in_a_pause(
+    played: Scene, words: Sequence[str], number: signal.Signals, random: Random
+) -> Running:
+    """The vendor asks for a pause, and the run has said that it will ask again."""
+    before = random.randint(0, 3)
+    busy = ["ok"] * before + ["http_503_retry_after"]
+    played.vendor.next_answers(NAME, busy, resource="data/marc")
+    running = await played.replicas[0].begin(words)
+    while b'"request.retried"' not in await running.process._err.readline():
+        pass
+    running.send(number)
+    return running
+
+
+async def _for_a_lease(
+    played: Scene, words: Sequence[str], number: signal.Signals, random: Random
+) -> Running:
+    """Somebody on another machine holds the lease, and the run looks for it now and then."""
+    await played.conn.execute(SOMEBODY)
+
+    async def send(running: Running) -> Then:
+        running.send(number)
+        return Then.GOES_ON
+
+    trap = Trap({Point("lease", When.AFTER)}, random.randint(1, 2))
+    return await played.replicas[0].begin([*words, "--wait-lock", "5m"], trap, send)
+
+
+async def _for_the_fence(
+    played: Scene, words: Sequence[str], number: signal.Signals, random: Random
+) -> Running:
+    """Somebody at psql has locked the fence's row."""
+
+    async def send(running: Running) -> Then:
+        await played.conn.execute("begin; select from fences for update")
+        running.send(number)
+        return Then.GOES_ON
+
+    trap = Trap({Point("fence", When.BEFORE)}, random.randint(1, 3))
+    return await played.replicas[0].begin(words, trap, send)
+
+
+WAITS = {
+    "in a request": _in_a_request,
+    "in a pause that the vendor asked for": _in_a_pause,
+    "waiting for a lease": _for_a_lease,
+    "waiting for the fence's row": _for_the_fence,
+}

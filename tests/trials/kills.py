@@ -13,11 +13,9 @@ from random import Random
 from installation import Running
 
 from bibsync.simulator import Faults
-from bibsync.store import schema
-from tests import journal
 from tests.trials import points, scene
 from tests.trials.points import END, MIGRATION, ONCE_A_RUN, PAGE, TAKE_OVER, UNCHANGED_PAGE, WINDOW
-from tests.trials.scene import FAULTS, FORCED, MISSED, RUN_ONCE, Moving, Scene, Stage, Violated
+from tests.trials.scene import FAULTS, FORCED, MISSED, RUN_ONCE, Moving, Scene, Stage
 from tests.trials.tap import Point, Then, Trap
 
 POINTS = (*TAKE_OVER, *PAGE, *WINDOW, *END, *UNCHANGED_PAGE)
@@ -93,16 +91,8 @@ async def migrations(stage: Stage, seed: int, chosen: Sequence[Point]) -> Counte
         async with scene.opened(stage, random, titles=30, empty=True) as played:
             where = await killed(played, RUN_ONCE, point, random)
             struck[where] += 1
-            if where == MISSED:
-                continue
-            found = await schema.state(played.conn)
-            if found.applied and found.missing:
-                raise Violated(f"{found.missing} are missing beside {found.applied}")
-            await played.replicas[0].installation.run("db", "upgrade")
-            await journal.switch_on(played.conn)
-            played.vendor.move_on()
-            await played.finish()
-            await played.check()
+            if where != MISSED:
+                await played.check_migrated()
     return struck
 
 

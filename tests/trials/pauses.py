@@ -132,11 +132,8 @@ async def _meanwhile(
 async def expire(played: Scene) -> None:
     """End every lease, as if its time had passed."""
     await played.conn.execute(EXPIRE)
-    if played.stage.redis:
-        scope = await store.identity(played.conn)
-        with played.stage.redis.asked() as client:
-            for key in client.scan_iter(f"bibsync:lease:{scope}:*"):
-                client.delete(key)
+    scope = await store.identity(played.conn)
+    played.forget(f"bibsync:lease:{scope}:*")
 
 
 async def _judge(played: Scene, since: int, ended: dict[Replica, Ended]) -> None:

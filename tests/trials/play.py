@@ -16,7 +16,7 @@ import loaded
 from bibsync.store.embedded import EmbeddedPostgres
 from tests import redis_server
 from tests.redis_server import RedisServer
-from tests.trials import commits, kills, pauses, scene
+from tests.trials import commits, ends, kills, pauses, scene
 from tests.trials.report import Tally
 from tests.trials.scene import Stage, Violated
 
@@ -39,6 +39,7 @@ KINDS = {
     "kills": Kind(kills.play, kills.EACH),
     "pauses": Kind(pauses.play, pauses.EACH),
     "lost-commits": Kind(commits.play, commits.EACH),
+    "ends": Kind(ends.play, ends.EACH),
 }
 
 
