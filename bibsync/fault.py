@@ -104,7 +104,8 @@ PLAIN: Final[Mapping[Fault, Plain]] = {
         "The answer is packed, and ends before its end. Nothing in it counts.", _ON_THE_WAY
     ),
     Fault.OVERSIZE: Plain(
-        "The answer is larger than any page can honestly be (16 MiB), so it isn't read to its end.",
+        "The answer is larger than any can honestly be (a page 16 MiB or 10,000 records, a "
+        "look-up 2 MiB), so it isn't read to its end.",
         _ASK_VENDOR,
     ),
     Fault.BLANK: Plain(

@@ -6,6 +6,7 @@ never need to be. Whatever begins like a record comes out, readable or not: noth
 
 import functools
 from collections.abc import Iterator
+from itertools import islice
 
 from bibsync.fault import Fault
 from bibsync.marc import encoding, markup, prolog, sameness
@@ -14,6 +15,12 @@ from bibsync.record import RawRecord
 
 PAGE_LIMIT = 16 * 2**20
 """The most bytes of a page; the fetcher stops at it while receiving."""
+
+MOST_RECORDS = 10_000
+"""The most records of a page, where a vendor is asked for fifty."""
+
+MOST_DOCUMENTS = 100
+"""The most collections in one body; each is searched for to the body's end."""
 
 UNFAMILIAR_NAMESPACE = "unfamiliar_namespace"
 SEVERAL_DOCUMENTS = "several_documents"
@@ -62,22 +69,27 @@ def _alike(page: bytes, declared: int, mended: tuple[str, ...]) -> tuple[RawReco
         return None
     name = page[start + 1 : page.find(b"record", start, start + LONGEST_PREFIX)] + b"record"
     opening, closing = b"<" + name + b">", b"</" + name + b">"
+    count = page.count(opening[:-1], start, end)
+    if not 0 < count <= MOST_RECORDS:
+        return None
     records: list[bytes] = []
     at = start
     while (stop := page.find(closing, at, end)) >= 0:
         stop += len(closing)
         records.append(page[at:stop])
         at = stop
-    if page.find(b"<", at, end) >= 0 or page.count(opening[:-1], start, end) != len(records):
+    if page.find(b"<", at, end) >= 0 or count != len(records):
         return None
-    if not records or not all(record.startswith(opening) for record in records):
+    if not all(record.startswith(opening) for record in records):
         return None
     return tuple(sameness.alike(records, name, bindings=root.bindings, repairs=mended))
 
 
 def _odd(page: bytes, view: bytes, declared: int, mended: tuple[str, ...]) -> tuple[RawRecord, ...]:
     """Cut whatever page it is: several collections, several spellings, text between records."""
-    documents = list(_documents(view, declared))
+    documents = list(islice(_documents(view, declared), MOST_DOCUMENTS + 1))
+    if len(documents) > MOST_DOCUMENTS:
+        raise _too_many(MOST_DOCUMENTS, "collections")
     if len(documents) > 1:
         mended += (SEVERAL_DOCUMENTS,)
     if not all(root.familiar for root, _ in documents):
@@ -85,7 +97,16 @@ def _odd(page: bytes, view: bytes, declared: int, mended: tuple[str, ...]) -> tu
     bindings = b"".join(dict.fromkeys(root.bindings for root, _ in documents))
     mark = functools.partial(sameness.mark, page, view, bindings=bindings, repairs=mended)
     stretches = (s for root, end in documents for s in _records(view, root.end, end))
-    return tuple(mark(stretch, position=place) for place, stretch in enumerate(stretches))
+    few = list(islice(stretches, MOST_RECORDS + 1))
+    if len(few) > MOST_RECORDS:
+        raise _too_many(MOST_RECORDS, "records")
+    return tuple(mark(stretch, position=place) for place, stretch in enumerate(few))
+
+
+def _too_many(most: int, things: str) -> NotAPage:
+    return NotAPage(
+        Fault.OVERSIZE, f"the answer holds more than {most} {things}, more than a page may have"
+    )
 
 
 def _documents(view: bytes, start: int) -> Iterator[tuple[Root, int]]:
@@ -137,11 +158,11 @@ def _record_end(view: bytes, within: Stretch, opening: bytes, closing: bytes) ->
         tag = markup.RECORD_TAG.match(view, begin, end)
         if tag and tag[0].endswith(b"/>"):
             return tag.end()
-    close = _find_tag(view, closing, head, end)
-    after = view.find(b">", close, end) + 1 if close >= 0 else 0
-    limit = after or end
-    following = _find_tag(view, opening, head, limit)
-    return following if following >= 0 else limit
+    following = _find_tag(view, opening, head, end)  # first: nothing is searched to the end twice
+    limit = following if following >= 0 else end
+    close = _find_tag(view, closing, head, limit)
+    after = view.find(b">", close, limit) + 1 if close >= 0 else 0
+    return after or limit
 
 
 def odd_records(view: bytes, start: int, end: int) -> Iterator[Stretch]:

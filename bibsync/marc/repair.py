@@ -20,10 +20,11 @@ ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What is no character of XML 1.0: most controls, surrogates, U+FFFE and U+FFFF."""
 
 AMPERSANDS = re.compile(
-    r"<!\[CDATA\[.*?\]\]>|<!--.*?-->|<\?.*?\?>"
+    r"<!\[CDATA\[(?:.*?\]\]>|.*)|<!--(?:.*?-->|.*)|<\?(?:.*?\?>|.*)"
     r"|&(?:#(?P<decimal>[0-9]+);|#x(?P<hex>[0-9a-fA-F]+);|(?P<name>[A-Za-z][A-Za-z0-9]*);)?",
     re.DOTALL,
 )
+"""Each ampersand, and what holds none; where that never closes, it goes to the record's end."""
 PREDEFINED = frozenset({"amp", "lt", "gt", "quot", "apos"})
 LAST = 0x10FFFF
 """The last code point of Unicode."""

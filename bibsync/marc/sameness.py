@@ -26,10 +26,9 @@ REFERENCES = (
     (b"&apos;", b"'"),
     (b"&amp;", b"&"),
 )
-CONTROL = re.compile(
-    rb"<(?:[^\s<>/:]+:)?controlfield(?:\s[^<>]*)?\stag\s*=\s*"
-    rb"(?:\"(00[158])\"|'(00[158])')[^<>]*(?<!/)>"
-)
+CONTROL = re.compile(rb"<(?:[^\s<>/:]+:)?controlfield(\s[^<>]*+)(?<!/)>")
+TAG = re.compile(rb"\stag\s*=\s*(?:\"(00[158])\"|'(00[158])')")
+"""Searched for in the start tag alone: together with it, each would be tried to the tag's end."""
 MARKED = (b'001">', b'005">', b'008">')
 """What follows `tag="` of the control fields that count here."""
 VALUE = 5
@@ -191,9 +190,10 @@ def _unusual(data: bytes, seen: bytes) -> tuple[Pieces, list[bytes]]:
 
 def _values(seen: bytes) -> Iterator[Value]:
     for found in CONTROL.finditer(seen):
+        tags = TAG.findall(found[1])
         stop = seen.find(b"<", found.end())
-        if stop >= 0:
-            yield found[1] or found[2], found.end(), stop
+        if tags and stop >= 0:
+            yield tags[-1][0] or tags[-1][1], found.end(), stop
 
 
 def _mask(tag: bytes, value: bytes) -> bytes:

@@ -14,6 +14,10 @@ from bibsync.errors import SourceBusy
 from bibsync.fault import Fault
 from bibsync.item import Author, Item, Items
 
+DEPTH_LIMIT: Final = 32
+MOST_BYTES: Final = 2 * 2**20
+"""No look-up's answer is larger; one of 25 titles is about 0.1 MB."""
+
 _LIST: Final = re.compile(r"(?:ArrayOf\w*Items?|Items?)", re.IGNORECASE)
 _ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|\w{2,31});")
 _AMPERSAND: Final = re.compile(r"&(?:#?\w{1,31};)?")
@@ -36,6 +40,11 @@ def read(body: bytes, asked: Sequence[str], *, vendor: str) -> Items:
     Raises:
         SourceBusy: it is no list of items, so it says nothing about any title.
     """
+    if len(body) > MOST_BYTES:
+        raise SourceBusy(
+            f"{vendor} sent an answer of more than {MOST_BYTES // 2**20} MiB to a look-up.",
+            outcome=Fault.OVERSIZE,
+        )
     listed = _Listed()
     try:
         listed.parse(body)
@@ -70,6 +79,8 @@ class _Listed:
         local = name.rpartition(":")[2]
         self.root = self.root or local
         self._path.append(local)
+        if len(self._path) > DEPTH_LIMIT:
+            raise ValueError(f"elements are nested deeper than {DEPTH_LIMIT}")
         self._text = ""
         if local == "Item" and self._path.count("Item") == 1:
             self.elements.append({})
