@@ -7,6 +7,7 @@ never need to be. Whatever begins like a record comes out, readable or not: noth
 import functools
 from collections.abc import Iterator
 from itertools import islice
+from xml.parsers import expat
 
 from bibsync.fault import Fault
 from bibsync.marc import encoding, markup, prolog, sameness
@@ -100,6 +101,8 @@ def _odd(page: bytes, view: bytes, declared: int, mended: tuple[str, ...]) -> tu
     few = list(islice(stretches, MOST_RECORDS + 1))
     if len(few) > MOST_RECORDS:
         raise _too_many(MOST_RECORDS, "records")
+    if not few:
+        _demand_emptiness(page[declared:])
     return tuple(mark(stretch, position=place) for place, stretch in enumerate(few))
 
 
@@ -107,6 +110,33 @@ def _too_many(most: int, things: str) -> NotAPage:
     return NotAPage(
         Fault.OVERSIZE, f"the answer holds more than {most} {things}, more than a page may have"
     )
+
+
+def _demand_emptiness(content: bytes) -> None:
+    """Let a page without records pass only as one well-formed collection that holds nothing.
+
+    Raises:
+        NotAPage: it holds something else, so it doesn't say that there are none.
+    """
+    other = NotAPage(Fault.FOREIGN_XML, "the answer's collection holds no record, yet isn't empty")
+    begun: list[str] = []
+
+    def begin(name: str, _: object) -> None:
+        begun.append(name)
+        if len(begun) > 1:
+            raise other
+
+    def say(text: str) -> None:
+        if text.strip():
+            raise other
+
+    parser = expat.ParserCreate("UTF-8")
+    parser.StartElementHandler = begin
+    parser.CharacterDataHandler = say
+    try:
+        parser.Parse(content.strip(b" \t\r\n\0"), True)  # noqa: FBT003 - expat's own signature
+    except expat.ExpatError:
+        raise other from None
 
 
 def _documents(view: bytes, start: int) -> Iterator[tuple[Root, int]]:

@@ -38,6 +38,13 @@ NOT_PAGES = {
     "cut short, then whole": (page(good("a"))[:-18] + page(good("a")), "cut_short"),
     "a page, then an error document": (page(good("a")) + ERROR, "error_document"),
     "a page, then html": (page(good("a")) + b"<html></html>", "html"),
+    "a collection of a text": (b"<collection>Back soon</collection>", "foreign_xml"),
+    "a collection of a section": (b"<collection><![CDATA[Back soon]]></collection>", "foreign_xml"),
+    "a collection of html": (b"<collection><p>Back soon</p></collection>", "foreign_xml"),
+    "a collection of nothing but openings": (b"<collection><<<</collection>", "foreign_xml"),
+    "a collection that ends twice": (b"<collection/></collection>", "foreign_xml"),
+    "two collections without a record": (b"<collection/><collection/>", "foreign_xml"),
+    "a text, then a collection": (b"Back soon <collection/>", "foreign_xml"),
 }
 
 
