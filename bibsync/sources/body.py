@@ -13,6 +13,9 @@ from bibsync.fault import Fault
 MOST_BYTES = 16 * 1024 * 1024
 """No body is larger, decoded; a page of 50 records is about 0.4 MB."""
 
+MOST_PACKED = MOST_BYTES + 1024 * 1024
+"""Nor packed: what can't be pressed grows a little, and a stream may unpack to nothing for ever."""
+
 MOST_RATIO = 200
 """No honest body inflates further, once it is larger than RATIO_FROM."""
 
@@ -53,6 +56,7 @@ async def _gunzipped(pieces: AsyncIterator[bytes], vendor: str) -> bytes:
     try:
         async for piece in pieces:
             received += len(piece)
+            _check(len(body), received, vendor)
             for part in stream.inflate(piece):
                 body += part
                 _check(len(body), received, vendor)
@@ -66,7 +70,7 @@ async def _gunzipped(pieces: AsyncIterator[bytes], vendor: str) -> bytes:
 
 
 def _check(decoded: int, received: int, vendor: str) -> None:
-    if decoded > MOST_BYTES:
+    if decoded > MOST_BYTES or received > MOST_PACKED:
         raise _oversize(vendor)
     if decoded > RATIO_FROM and decoded > received * MOST_RATIO:
         raise SourceBusy(

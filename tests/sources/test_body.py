@@ -95,6 +95,31 @@ async def test_a_bomb_is_given_up_before_it_takes_memory():
     assert peak < 16_000_000
 
 
+ENDLESS = {
+    "empty members": (b"", gzip.compress(b"")),
+    "empty blocks": (gzip.compress(b"")[:10], b"\0\0\0\xff\xff"),
+    "a name that never ends": (b"\x1f\x8b\x08\x08\0\0\0\0\0\xff", b"name"),
+}
+
+
+@pytest.mark.parametrize(("beginning", "piece"), ENDLESS.values(), ids=ENDLESS)
+async def test_a_stream_that_unpacks_to_nothing_is_not_read_for_ever(beginning, piece):
+    sent = 0
+
+    async def pieces():
+        nonlocal sent
+        yield beginning
+        while True:
+            sent += 65_536
+            yield piece * (65_536 // len(piece))
+
+    with pytest.raises(SourceBusy) as raised:
+        await body.read(pieces(), encoding="gzip", vendor="The vendor")
+
+    assert raised.value.outcome == "oversize"
+    assert sent <= body.MOST_PACKED + 65_536
+
+
 async def test_a_small_body_may_inflate_as_it_likes():
     text = b" " * 1_000_000
 
