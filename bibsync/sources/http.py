@@ -94,6 +94,19 @@ class Answer:
             return str(self.status)
 
 
+class _Request(aiohttp.ClientRequest):
+    """A request that takes no connection on which the host has spoken unasked.
+
+    aiohttp would take what waits there, an answer sent twice for one, for the answer to this one.
+    """
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        """Send it; raises what makes aiohttp take another connection, once."""
+        if conn.protocol is None or conn.protocol.should_close:
+            raise aiohttp.ServerDisconnectedError
+        return await super().send(conn)
+
+
 class Hosts:
     """The vendors' hosts, once per process: `async with Hosts() as hosts`.
 
@@ -112,6 +125,7 @@ class Hosts:
             connector=aiohttp.TCPConnector(limit=0, limit_per_host=AT_ONCE),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=HEADERS,
+            request_class=_Request,
             auto_decompress=False,
             trust_env=False,
         )
