@@ -1,0 +1,37 @@
+"""500 seeded histories amid faults keep every guarantee, and each seed is one history."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.simulation.database import Server
+from tests.simulation.many import Totals, opened
+from tests.simulation.seeds import simulate
+
+SEEDS = 50
+CHUNKS = range(10)
+
+
+@pytest.fixture
+def simulated(database: str) -> Iterator[Server]:
+    with opened(database) as server:
+        yield server
+
+
+@pytest.mark.parametrize("chunk", CHUNKS)
+def test_every_guarantee_is_kept_amid_faults(simulated: Server, chunk: int):
+    totals = Totals()
+    for seed in range(chunk * SEEDS, (chunk + 1) * SEEDS):
+        print(f"seed {seed}: python -m tests.simulation --seed {seed}")  # noqa: T201 - replays it
+        totals.add(simulate(simulated, seed))
+
+        assert totals.violations == []
+
+
+def test_a_seed_is_one_history(simulated: Server):
+    """What is asked and committed, and when, depends on the seed alone."""
+    for seed in range(3):
+        once, again = simulate(simulated, seed), simulate(simulated, seed)
+
+        assert once.history == again.history
+        assert {"commit", "alone"} <= {what for _, _, what in once.history}

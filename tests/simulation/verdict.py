@@ -1,0 +1,196 @@
+"""What must hold of a seed, read from its tables and its journal beside the truth.
+
+The number before each sentence is the guarantee's, as docs/guarantees.md counts them.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from bibsync import coverage
+from bibsync.collection import Sync
+from bibsync.run import PURCHASES
+from bibsync.store import lanes, windows
+from bibsync.window import DAY, Window, midnight_before
+from tests import journal
+from tests.checker import Purchased, first_violation
+from tests.simulation.database import Server
+from tests.simulation.vendor import Title
+
+SLACK_S = 1800.0
+"""Clocks are wrong by less, and a run takes less."""
+ROLLING_S = 86400.0
+
+RECORDS = "select control_number, marc::text as marc from records where collection = $1"
+VERSIONS = """
+select control_number, marc::text as marc from record_versions where collection = $1
+order by control_number, version
+"""
+REJECTS = "select reason, count(*) from rejects where collection = $1 group by reason"
+UNSOUND_RUNS = """
+select count(*) from runs where collection = $1
+  and (finished is null or received <> new + changed + unchanged + rejected)
+"""
+LANES = """
+select from_at, until_at, opened_at from lanes
+where collection = $1 and lane <> 0 and closed_at is not null
+"""
+TITLES = "select count(*) from titles where collection = $1"
+BLANKS = "select count(*) from blanks where collection = $1"
+EDITION = re.compile(r"Edition (\d+)")
+REASONS = {0: "missing_control_number", 2: "multiple_control_numbers"}
+
+
+class Violation(Exception):
+    """A guarantee was violated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What is true when a run ended that nothing disturbed, and that began at second `began`."""
+
+    titles: Sequence[Title]
+    sync: Sync
+    epoch: datetime
+    began: float
+    now: float
+
+    def must_know(self, title: Title) -> bool:
+        """Tell whether a reading that had to find the title is past."""
+        if title.withdrawn_at is not None or title.moment < self.sync.start_date:
+            return False
+        bought = self.second(title.moment)
+        prompt = title.prompt and bought < self.now - SLACK_S
+        return prompt or self.was_read(title, since=title.settled_from)
+
+    def was_read(self, title: Title, *, since: float) -> bool:
+        """Tell whether the title's day had to be read after `since`: by an age, or just now."""
+        bought = self.second(title.moment)
+        if bought >= self.now - ROLLING_S + SLACK_S and since <= self.began:
+            return bought < self.now - SLACK_S
+        end = self.second(midnight_before(title.moment) + DAY)
+        ages = (end + age.total_seconds() for age in self.sync.reread)
+        return any(since + SLACK_S <= due <= self.now - SLACK_S for due in ages)
+
+    def second(self, moment: datetime) -> float:
+        """Return the moment in seconds of the loop."""
+        return (moment - self.epoch).total_seconds()
+
+
+def demand(server: Server, number: int, truth: Truth, *, final: bool) -> None:
+    """Compare what is stored of the collection with what is true.
+
+    Raises:
+        Violation: the first difference.
+    """
+    conn = server.lend("")
+    try:
+        for sentence in _violations(server, conn, number, truth, final=final):
+            raise Violation(sentence)
+    finally:
+        server.take_back("", conn)
+
+
+def _violations(
+    server: Server, conn: Any, number: int, truth: Truth, *, final: bool
+) -> Iterator[str]:
+    def rows(sql: str) -> list[Any]:
+        return server.run(conn.fetch(sql, number))
+
+    def count(sql: str) -> int:
+        return server.run(conn.fetchval(sql, number))
+
+    stored = {row["control_number"]: _edition(row["marc"]) for row in rows(RECORDS)}
+    before: defaultdict[str, list[int]] = defaultdict(list)
+    for row in rows(VERSIONS):
+        before[row["control_number"]].append(_edition(row["marc"]))
+    yield from _of_titles(truth, stored, before, rows(LANES))
+    yield from _of_rejects(truth, Counter({row[0]: row[1] for row in rows(REJECTS)}))
+    key = (number, PURCHASES)
+    yield from _of_coverage(truth, server.run(lanes.unfinished(conn, key)))
+    if left := server.run(windows.begun(conn, key)):
+        yield f"1: windows are left open: {left}"
+    if count(UNSOUND_RUNS):
+        yield "2: there are runs that never ended, or whose counts don't add up"
+    if count(TITLES) != len(stored):
+        yield "the titles to look up aren't those that are stored"
+    if final and count(BLANKS):
+        yield "6: blank answers are still believed"
+    ledger = {number: [_purchased(each) for each in truth.titles if _counts(truth, each)]}
+    violation = first_violation(server.run(journal.entries(conn, collection=number)), ledger)
+    if violation:
+        yield violation
+
+
+def _of_titles(
+    truth: Truth,
+    stored: Mapping[str, int],
+    before: Mapping[str, list[int]],
+    closed: Sequence[Mapping[str, datetime]],
+) -> Iterator[str]:
+    for title in truth.titles:
+        edition = stored.get(title.key)
+        if edition is None:
+            if title.controls == 1 and truth.must_know(title):
+                yield f"1: lost: {title}"
+            continue
+        chain = [*before.get(title.key, ()), edition]
+        if chain != sorted(set(chain)):
+            yield f"3: {title.key} went through editions {chain}"
+        least = _least_edition(truth, title, closed)
+        if not least <= edition <= title.edition(truth.now):
+            yield f"6: edition {edition} is stored, not {least}: {title}"
+
+
+def _least_edition(truth: Truth, title: Title, closed: Sequence[Mapping[str, datetime]]) -> int:
+    """Return the edition that had to be seen: by an age, or by a forced re-import."""
+    if title.withdrawn_at is not None:
+        return 0
+    since = [
+        edited
+        for edited in title.edited
+        if truth.was_read(title, since=max(edited, title.settled_from))
+    ]
+    least = len(since)
+    for lane in closed:
+        opened = truth.second(lane["opened_at"]) - SLACK_S
+        inside = lane["from_at"] <= title.moment < lane["until_at"]
+        if inside and title.settled_from <= opened and title.moment >= truth.sync.start_date:
+            least = max(least, title.edition(opened))
+    return least
+
+
+def _of_rejects(truth: Truth, found: Counter[str]) -> Iterator[str]:
+    for controls, reason in REASONS.items():
+        such = [each for each in truth.titles if each.controls == controls]
+        least = sum(truth.must_know(each) for each in such)
+        if not least <= found[reason] <= len(such):
+            yield f"2: {found[reason]} of {least} to {len(such)} rejects: {reason}"
+
+
+def _of_coverage(truth: Truth, open_lanes: Sequence[lanes.Lane]) -> Iterator[str]:
+    live, *others = open_lanes
+    if others:
+        yield f"8: lanes are left open: {others}"
+    end = truth.epoch + timedelta(seconds=truth.began - SLACK_S)
+    if not coverage.contains(live.covered, Window(truth.sync.start_date, end)):
+        yield f"1: not covered up to {end}: {live.covered}"
+    if live.covered[-1].end > truth.epoch + timedelta(seconds=truth.now):
+        yield f"1: the future is covered: {live.covered}"
+
+
+def _counts(truth: Truth, title: Title) -> bool:
+    return title.controls == 1 and truth.must_know(title)
+
+
+def _purchased(title: Title) -> Purchased:
+    return Purchased(title.key, title.moment, title.moment, hid=not title.prompt)
+
+
+def _edition(marc: str) -> int:
+    found = EDITION.search(marc)
+    assert found is not None, marc
+    return int(found[1])
