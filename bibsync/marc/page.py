@@ -5,8 +5,8 @@ never need to be. Whatever begins like a record comes out, readable or not: noth
 """
 
 import functools
+import itertools
 from collections.abc import Iterator
-from itertools import islice
 from xml.parsers import expat
 
 from bibsync.fault import Fault
@@ -59,36 +59,42 @@ def cut(body: bytes, *, charset: str | None = None) -> tuple[RawRecord, ...]:
 def _alike(page: bytes, declared: int, mended: tuple[str, ...]) -> tuple[RawRecord, ...] | None:
     """Cut a page of one collection whose records follow each other in one spelling, else None.
 
-    So it is with nearly every page; two searches over it find what takes five of each record.
-    Nothing but records stands between the root's tags, so there is no second collection.
+    So it is with nearly every page. One search finds the start and the end tags, both ending in the
+    record's name; whatever else holds that name, a text or a tag of another form, makes the page
+    an odd one. Nothing but records stands between the root's tags, so no second collection does.
     """
     root = prolog.find_root(page, declared)
     if root is None or root.closed or not root.familiar:
         return None
-    start, end = root.end, _last_tag(page, b"</" + root.name, root.end, len(page))
-    if end < 0 or page.find(b"<", end + 1) >= 0:
-        return None
+    start = root.end
     name = page[start + 1 : page.find(b"record", start, start + LONGEST_PREFIX)] + b"record"
-    opening, closing = b"<" + name + b">", b"</" + name + b">"
-    count = page.count(opening[:-1], start, end)
-    if not 0 < count <= MOST_RECORDS:
+    before, *parts = page.split(name, 2 * MOST_RECORDS)
+    insides, between = parts[0::2], parts[1::2]
+    if len(before) != start + 1 or not between or len(insides) != len(between):
         return None
-    records: list[bytes] = []
-    at = start
-    while (stop := page.find(closing, at, end)) >= 0:
-        stop += len(closing)
-        records.append(page[at:stop])
-        at = stop
-    if page.find(b"<", at, end) >= 0 or count != len(records):
+    if not all(inside[:1] == b">" and inside[-2:] == b"</" for inside in insides):
         return None
-    if not all(record.startswith(opening) for record in records):
+    rest = between.pop()
+    if between.count(b"><") != len(between) or not _ends(rest, root):
         return None
+    tags = len(b"<" + name + name + b">")
+    ends = itertools.accumulate((len(inside) + tags for inside in insides), initial=start)
+    records = (page[begin:end] for begin, end in itertools.pairwise(ends))
     return tuple(sameness.alike(records, name, bindings=root.bindings, repairs=mended))
+
+
+def _ends(rest: bytes, root: Root) -> bool:
+    """Tell whether what follows the name in the last record's end tag ends the page."""
+    return (
+        rest[:1] == b">"
+        and rest.count(b"<") == 1
+        and _last_tag(rest, b"</" + root.name, 1, len(rest)) > 0
+    )
 
 
 def _odd(page: bytes, view: bytes, declared: int, mended: tuple[str, ...]) -> tuple[RawRecord, ...]:
     """Cut whatever page it is: several collections, several spellings, text between records."""
-    documents = list(islice(_documents(view, declared), MOST_DOCUMENTS + 1))
+    documents = list(itertools.islice(_documents(view, declared), MOST_DOCUMENTS + 1))
     if len(documents) > MOST_DOCUMENTS:
         raise _too_many(MOST_DOCUMENTS, "collections")
     if len(documents) > 1:
@@ -98,7 +104,7 @@ def _odd(page: bytes, view: bytes, declared: int, mended: tuple[str, ...]) -> tu
     bindings = b"".join(dict.fromkeys(root.bindings for root, _ in documents))
     mark = functools.partial(sameness.mark, page, view, bindings=bindings, repairs=mended)
     stretches = (s for root, end in documents for s in _records(view, root.end, end))
-    few = list(islice(stretches, MOST_RECORDS + 1))
+    few = list(itertools.islice(stretches, MOST_RECORDS + 1))
     if len(few) > MOST_RECORDS:
         raise _too_many(MOST_RECORDS, "records")
     if not few:
