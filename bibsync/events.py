@@ -90,5 +90,9 @@ class _Stderr(io.TextIOBase):
             sys.stderr.flush()
 
 
-def _to_stderr(*_: object) -> structlog.PrintLogger:
-    return structlog.PrintLogger(cast("TextIO", _Stderr()))
+STDERR: Final = structlog.WriteLogger(cast("TextIO", _Stderr()))
+"""The one log of a process: a line and its end are written at once, under one lock."""
+
+
+def _to_stderr(*_: object) -> structlog.WriteLogger:
+    return STDERR

@@ -4,7 +4,7 @@ Pure arithmetic on aware UTC datetimes; no clock is read and nothing is awaited 
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 DAY = timedelta(days=1)
 
@@ -68,4 +68,4 @@ def day(midnight: datetime) -> Window:
 
 
 def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
