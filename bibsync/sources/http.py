@@ -10,7 +10,7 @@ A GET whose connection breaks before the answer begins is sent once more by aioh
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -204,6 +204,7 @@ class Host:
             pause = clock.pause(response.headers.get("Retry-After"), now=self.time())
             if pause is not None and response.status in PAUSES_HOST:
                 await self.budget.postpone(pause)
+            _demand_known_transfer(response.headers.getall("Transfer-Encoding", ()), vendor)
             encoding = response.headers.get("Content-Encoding", "").strip().lower()
             pieces = response.content.iter_any()
             return Answer(
@@ -266,6 +267,19 @@ def demand_ok(answer: Answer) -> None:
         outcome=fault.of_status(answer.status),
         retry_after=answer.retry_after,
     )
+
+
+def _demand_known_transfer(encodings: Iterable[str], vendor: str) -> None:
+    """Let only those transfers pass that aiohttp undoes: of others it would leave chunks' sizes in.
+
+    Raises:
+        SourceBusy: the body's transfer was encoded in another way.
+    """
+    if ",".join(encodings).strip().lower() not in ("", "identity", "chunked"):
+        raise SourceBusy(
+            f"{vendor} sent an answer in a way of transfer that was not asked for.",
+            outcome=Fault.BAD_ENCODING,
+        )
 
 
 def _without_request(

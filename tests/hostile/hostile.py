@@ -1,4 +1,4 @@
-"""A hostile vendor of raw bytes: each request meets the next script, byte by byte as a test wrote it.
+"""A hostile vendor of raw bytes: each request meets the next script, byte by byte.
 
 Where no script is left it answers as a good vendor does, so that a test sees the next good answer
 taken. It counts what it was asked and what it got rid of: a fault that never came proves nothing.
@@ -96,6 +96,10 @@ class Hostile:
     def play(self, *scripts: Script | bytes) -> None:
         """Let the next requests meet these; bytes are sent as they are."""
         self._scripts += [said(each) if isinstance(each, bytes) else each for each in scripts]
+
+    def forget(self) -> None:
+        """Be a good vendor from now on."""
+        self._scripts.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
