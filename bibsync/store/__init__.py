@@ -67,11 +67,12 @@ GONE = asyncpg.ForeignKeyViolationError
 """What PostgreSQL says where the collection itself was forgotten meanwhile."""
 FORGOTTEN = "The collection was forgotten meanwhile."
 
-REASONS: tuple[tuple[type[BaseException], str], ...] = (
+REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
     (socket.gaierror, "its host's name can't be found"),
     (ConnectionRefusedError, "nothing listens at its address"),
     (FileNotFoundError, "its socket isn't there"),
     (TimeoutError, "it gave no answer in time"),
+    ((ConnectionError, asyncpg.PostgresConnectionError), "it broke the connection off"),
     (asyncpg.TooManyConnectionsError, "it has no connection left"),
 )
 
@@ -150,9 +151,20 @@ async def open_pool(url: str, *, size: int = 4) -> AsyncIterator[Pool]:
 
 @asynccontextmanager
 async def acquire(pool: Pool) -> AsyncIterator[Connection]:
-    """Borrow a connection for at most one block, waiting no longer than ACQUIRE_S for it."""
-    async with pool.acquire(timeout=ACQUIRE_S) as conn:
-        yield conn
+    """Borrow a connection for at most one block, waiting no longer than ACQUIRE_S for it.
+
+    A cancellation stays one, also where asyncpg can't clean up after it because the server is
+    silent: what that raises would look like an error of the database, to be tried again.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        async with pool.acquire(timeout=ACQUIRE_S) as conn:
+            yield conn
+    except DISCONNECTED:
+        if task and task.cancelling() > before:
+            raise asyncio.CancelledError from None
+        raise
 
 
 async def identity(conn: Connection) -> str:
