@@ -50,8 +50,9 @@ KEEPALIVE: Final = {
     for name, seconds in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
     if hasattr(socket, name)
 }
-FAILURES: Final = (exceptions.RedisError, OSError, EOFError)
-"""What the library raises of a server; time-outs are OSErrors."""
+FAILURES: Final = (exceptions.RedisError, OSError, EOFError, RuntimeError)
+"""What the library raises of a server; time-outs are OSErrors. RuntimeError is uvloop's word where
+something is sent through a connection that was reset while nobody used it."""
 
 TRIAL: Final = "return redis.call('SET', KEYS[1], 'written', 'PX', 1000)"
 TRIAL_KEY: Final = "bibsync:trial"
@@ -292,6 +293,10 @@ def _otherwise(chain: Sequence[BaseException], address: Address) -> str:
         return f"reached: {missing}"
     if any(_all_refused(each) for each in chain):
         return "reached: nothing listens at its address"
+    if "max number of clients" in str(chain[0]):
+        return "reached: it has no connection left"
+    if isinstance(chain[-1], ConnectionError) or "closed by server" in str(chain[-1]):
+        return "reached: it broke the connection off"
     if "out of range" in str(chain[0]):
         return "used: it has no database of the number in [redis] url"
     return f"used: {type(chain[-1]).__name__}"
