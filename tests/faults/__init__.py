@@ -1,0 +1,1 @@
+"""What befalls the wires and the servers around bibsync, while it runs and before."""
