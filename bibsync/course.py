@@ -50,6 +50,7 @@ class Course:
         self._parked_until: datetime | None = None
         self._paused = False
         self._moved = asyncio.Condition()
+        self._over = False
         self._days_due: dict[datetime, tuple[Window, ...]] = {}
 
     @property
@@ -154,29 +155,32 @@ class Course:
         finally:
             async with self._moved:
                 self._desk.memory.reading.remove(piece)
-                self._moved.notify_all()
         return True
 
     async def _next(self) -> Piece | None:
         """Choose; wait while all that is left is being read by this run.
 
         No window ends between the look at the store and the choice, else it were chosen again. Days
-        that became due meanwhile are looked for once more before the run ends.
+        that became due meanwhile are looked for once more before the run ends. Whoever ends a
+        window looks; those that wait do so only where that one found something, or the end.
         """
         memory = self._desk.memory
         async with self._moved:
-            while True:
+            while not self._over:
                 looked_before = bool(self._days_due)
                 piece = choice.choose(await self._known(), memory)
                 if piece is not None:
                     memory.reading.append(piece)
+                    self._moved.notify()
                     return piece
                 if memory.reading:
                     await self._moved.wait()
                 elif looked_before:
                     self._days_due.clear()
                 else:
-                    return None
+                    self._over = True
+                    self._moved.notify_all()
+        return None
 
     async def _known(self) -> Known:
         """Look at what the store knows now, and at the clocks."""

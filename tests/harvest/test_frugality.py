@@ -64,6 +64,32 @@ async def test_nothing_new_costs_at_most_four_requests(world: World):
     assert again.tally.requests <= 4
 
 
+class LookedAt(Vendor):
+    """A vendor that counts how often a run compares its clock: at each look at the store."""
+
+    looks = 0
+
+    def skew(self) -> float | None:
+        self.looks += 1
+        return super().skew()
+
+
+async def test_more_windows_at_once_need_no_more_looks_at_the_store(world: World):
+    """Each look is several statements; where nothing is left, one worker finds that for all."""
+    world.vendor = vendor = LookedAt(bought(100))
+    world.configure(windows_at_once=1)
+    await world.harvest()
+
+    looks = []
+    for at_once in (1, 16):
+        world.configure(windows_at_once=at_once)
+        vendor.looks = 0
+        await world.harvest()
+        looks.append(vendor.looks)
+
+    assert looks[0] == looks[1]
+
+
 async def test_the_daily_re_reading_costs_about_eighteen_requests(world: World):
     """Nothing is bought here; days with purchases take a request more each."""
     world.configure(start_date=NOW - 100 * DAY, reread=tuple(2**n * DAY for n in range(7)))
