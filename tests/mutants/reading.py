@@ -138,13 +138,8 @@ NOTHING_IS_DROPPED = (
         edits=(
             Edit(
                 "bibsync/marc/page.py",
-                "return following if following >= 0 else limit",
-                "return limit if following else limit",
-            ),
-            Edit(
-                "bibsync/marc/page.py",
-                " or page.count(opening[:-1], start, end) != len(records)",
-                "",
+                "limit = following if following >= 0 else end",
+                "limit = end if following >= 0 else end",
             ),
         ),
         tests=(
