@@ -74,12 +74,16 @@ class Bibliotheca:
         self._library = (
             f"{base.raw_path.rstrip('/')}/cirrus/library/{quote(collection.library_id, safe='')}"
         )
+        self._skew: float | None = None
         self._known = False
         self._not_found = 0
 
     def skew(self) -> float | None:
-        """Vendor's clock minus ours in seconds; None before it told."""
-        return self._host.skew
+        """Vendor's clock minus ours in seconds; None before it told this source.
+
+        What it told another, or in an earlier run, may have been wrong: nobody would ask again.
+        """
+        return self._skew
 
     async def close(self) -> None:
         """Leave the host's budget to the others."""
@@ -138,6 +142,7 @@ class Bibliotheca:
             within=self._collection.sync.timeout,
             vendor=VENDOR,
             permit=self._permit,
+            told=self._told,
         )
         if _ERROR.match(answer.body):
             raise SourceBusy(
@@ -148,6 +153,9 @@ class Bibliotheca:
         if answer.status == HTTPStatus.UNAUTHORIZED:
             _demand_bare_refusal(answer)
         return answer
+
+    def _told(self, skew: float) -> None:
+        self._skew = skew
 
     def _signed(self, target: str, at: datetime) -> Mapping[str, str]:
         key = self._collection.account_key.get_secret_value()

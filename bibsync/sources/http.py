@@ -60,6 +60,9 @@ FAULTS: Final[tuple[tuple[type[Exception], Fault, str], ...]] = (
 Sign = Callable[[datetime], Mapping[str, str]]
 """Makes the headers that authorise a request sent at this moment of the vendor's clock."""
 
+Told = Callable[[float], object]
+"""Is called with the vendor's clock minus ours, as soon as an answer's head has told it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -173,7 +176,14 @@ class Host:
         return self._now() + timedelta(seconds=self.skew or 0.0)
 
     async def get(
-        self, url: URL, *, sign: Sign, within: timedelta, vendor: str, permit: Permit = always
+        self,
+        url: URL,
+        *,
+        sign: Sign,
+        within: timedelta,
+        vendor: str,
+        permit: Permit = always,
+        told: Told = lambda _: None,
     ) -> Answer:
         """Ask once, in turn and permitted; `within` is for the exchange, those waits left out.
 
@@ -187,12 +197,14 @@ class Host:
                 await self.budget.turn(vendor)
             try:
                 async with asyncio.timeout(limit):
-                    return await self._exchange(url, sign, limit, vendor)
+                    return await self._exchange(url, sign, limit, vendor, told=told)
             except (aiohttp.ClientError, OSError) as error:
                 failure = _without_request(error, vendor, self.name, limit)
         raise failure
 
-    async def _exchange(self, url: URL, sign: Sign, limit: float, vendor: str) -> Answer:
+    async def _exchange(
+        self, url: URL, sign: Sign, limit: float, vendor: str, *, told: Told
+    ) -> Answer:
         signed_at = self.time()
         async with self._session.get(
             url,
@@ -200,7 +212,7 @@ class Host:
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=None, connect=min(CONNECT_S, limit / 2)),
         ) as response:
-            clock_error_s = self._learn(response.headers.get("Date"), signed_at)
+            clock_error_s = self._learn(response.headers.get("Date"), signed_at, told)
             pause = clock.pause(response.headers.get("Retry-After"), now=self.time())
             if pause is not None and response.status in PAUSES_HOST:
                 await self.budget.postpone(pause)
@@ -218,12 +230,13 @@ class Host:
                 clock_error_s=clock_error_s,
             )
 
-    def _learn(self, date: str | None, signed_at: datetime) -> float:
-        told = clock.moment(date)
-        if told is None:
+    def _learn(self, date: str | None, signed_at: datetime, told: Told) -> float:
+        moment = clock.moment(date)
+        if moment is None:
             return 0.0
-        self.skew = clock.skew(told, self._now())
-        return (told - signed_at).total_seconds()
+        self.skew = clock.skew(moment, self._now())
+        told(self.skew)
+        return (moment - signed_at).total_seconds()
 
 
 def address(text: str) -> URL:
