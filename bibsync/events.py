@@ -70,11 +70,17 @@ def configure(level: Level, style: Format) -> None:
 
 
 def _json(event: dict[str, Any], default: Callable[[Any], Any]) -> str:
-    """Write an event as JSON: quickly, and where that refuses (a lone surrogate) all the same."""
+    """Write an event as JSON: quickly, and where that refuses (a lone surrogate) all the same.
+
+    What isn't printable is escaped: vendors' words would otherwise steer the terminal.
+    """
     try:
-        return orjson.dumps(event, default=default).decode()
+        line = orjson.dumps(event, default=default).decode()
     except TypeError:
         return json.dumps(event, default=default)
+    if line.isprintable():
+        return line
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in line)
 
 
 class _Stderr(io.TextIOBase):

@@ -10,7 +10,10 @@ from hostile import Hostile, record
 from bibsync.sources import open_source
 from bibsync.sources.http import Hosts
 from bibsync.store import Pool
+from tests.acceptance.conftest import folder, installation, program
 from tests.harvest.world import MIDNIGHT, Vendor, World
+
+__all__ = ["folder", "installation", "program"]
 
 
 @pytest.fixture
