@@ -212,13 +212,17 @@ def outstanding(known: Known) -> timedelta:
     return sum((part.width for part in parts), start=timedelta())
 
 
+def begun(known: Known) -> list[OpenWindow]:
+    """Return the open windows that didn't fail."""
+    return [each for each in known.open_windows if each.failed_at is None]
+
+
 def superseded(known: Known) -> list[OpenWindow]:
     """Return the open windows that no run will go on with; they are to be deleted."""
     return [
         each
-        for each in known.open_windows
-        if each.failed_at is None
-        and (each.kind is Kind.ROLLING or known.now - each.began >= RESUMABLE)
+        for each in begun(known)
+        if each.kind is Kind.ROLLING or known.now - each.began >= RESUMABLE
     ]
 
 

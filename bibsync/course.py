@@ -129,12 +129,19 @@ class Course:
         self._desk.tally.to_read = choice.outstanding(await self._known())
 
     async def _open_lane(self, conn: Connection, known: Known) -> None:
+        """Open the lane that was ordered, or join it.
+
+        What was begun before a new one doesn't count for it, so it is read from its start again.
+        """
         span = outlook.span(known, self._order)
-        if span is not None:
-            asked = (self._order.since, self._order.until)
-            await lanes.open_lane(
-                conn, self._key, self._order.lane, span, asked=asked, now=known.now
-            )
+        if span is None:
+            return
+        asked = (self._order.since, self._order.until)
+        opened = await lanes.open_lane(
+            conn, self._key, self._order.lane, span, asked=asked, now=known.now
+        )
+        if opened not in {lane.number for lane in known.lanes}:
+            await windows.drop_each(conn, self._key, choice.begun(known))
 
     async def _work(self) -> None:
         while await self._read_one():

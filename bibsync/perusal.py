@@ -274,7 +274,7 @@ class _Perusal:
                 )
             else:
                 await blanks.clear(conn, key, window)
-            await lanes.cover(conn, key, window, began=self._began)
+            await lanes.cover(conn, key, window)
             await days.note(conn, key, complete)
             await windows.drop(conn, key, piece)
             await windows.forget_failed(conn, key)

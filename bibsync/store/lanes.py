@@ -1,7 +1,7 @@
 """Table lanes: spans that have to be read, and what of them is covered.
 
-Lane 0 is the daily sync and has no end. A window that was read completely counts for every lane
-that was open when its reading began.
+Lane 0 is the daily sync and has no end. A window that was read completely counts for every open
+lane: whoever opens one drops what was begun before. No clock is compared, as replicas' may differ.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ where collection = $1 and stream = $2 and closed_at is null order by lane
 """
 COVER = """
 update lanes set covered = covered + tstzmultirange(tstzrange($3, $4))
-where collection = $1 and stream = $2 and closed_at is null and (lane = 0 or opened_at <= $5)
+where collection = $1 and stream = $2 and closed_at is null
 """
 CLOSE = """
 update lanes l set closed_at = $3
@@ -102,12 +102,12 @@ async def unfinished(conn: Connection, key: tuple[int, str]) -> tuple[Lane, ...]
     )
 
 
-async def cover(conn: Connection, key: tuple[int, str], window: Window, *, began: datetime) -> None:
-    """Add a completely stored window, inside the transaction of its last page.
+async def cover(conn: Connection, key: tuple[int, str], window: Window) -> None:
+    """Add a completely stored window to every open lane, inside the transaction of its last page.
 
-    It counts for the lanes that were open when its reading began.
+    Its reading must have begun when they were open.
     """
-    await conn.execute(COVER, *key, window.start, window.end, began)
+    await conn.execute(COVER, *key, window.start, window.end)
 
 
 async def close_finished(

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from world import MIDNIGHT, NOW, START, World, bought
+from world import MIDNIGHT, NOW, START, Script, World, bought, busy
 
 from bibsync.run import Order
 from bibsync.window import DAY, Window
@@ -159,3 +159,20 @@ async def test_last_seen_is_written_once_a_day_at_most(world: World):
     world.configure(reread=(timedelta(hours=1),))
     await world.harvest()
     assert await world.value(latest) == NOW + timedelta(hours=24)
+
+
+async def test_a_reimport_ordered_by_a_clock_ahead_is_read_only_once_by_one_behind(world: World):
+    """Which of two replicas' clocks is right nobody knows: what counts is that it was ordered."""
+    world.configure(start_date=MIDNIGHT - 4 * DAY, retries=0)
+    world.vendor.purchases = bought(40, since=MIDNIGHT - 4 * DAY)
+    world.now = NOW + HOUR
+    world.vendor.hook = Script([None, *(busy() for _ in range(20))])
+    await world.harvest(Order(force_reimport=True))
+    world.now = NOW
+    world.vendor.asked.clear()
+    world.vendor.hook = Script([*[None] * 30, *(busy() for _ in range(100))])
+
+    summary = await world.harvest()
+
+    assert (summary.outcome, len(await world.lanes())) == ("succeeded", 1)
+    assert world.truth() == await world.stored()

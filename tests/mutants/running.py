@@ -34,9 +34,9 @@ REIMPORTED = (
         mechanism="a window counts for the lanes that were open when its reading began",
         edits=(
             Edit(
-                "bibsync/store/lanes.py",
-                "and (lane = 0 or opened_at <= $5)",
-                "and $5::timestamptz is not null",
+                "bibsync/course.py",
+                "if opened not in {lane.number for lane in known.lanes}:",
+                "if opened < 0:",
             ),
         ),
         tests=(

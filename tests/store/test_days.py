@@ -19,7 +19,7 @@ Key = tuple[int, str]
 
 async def cover(conn: Connection, key: Key, window: Window, start: datetime = START) -> None:
     await lanes.open_live(conn, key, start)
-    await lanes.cover(conn, key, window, began=OVER)
+    await lanes.cover(conn, key, window)
 
 
 async def due(
@@ -88,7 +88,7 @@ async def test_a_day_that_is_not_covered_from_end_to_end_is_a_gap_and_not_due(
     await cover(conn, key, Window(START, OVER - SECOND))
 
     assert not await is_due(conn, key, OVER + 5 * DAY)
-    await lanes.cover(conn, key, Window(OVER - SECOND, OVER), began=OVER)
+    await lanes.cover(conn, key, Window(OVER - SECOND, OVER))
     assert await is_due(conn, key, OVER + 5 * DAY)
 
 

@@ -31,7 +31,7 @@ async def test_another_start_date_moves_the_live_lane_and_keeps_its_coverage(
     conn: Connection, key: Key
 ):
     await lanes.open_live(conn, key, START)
-    await lanes.cover(conn, key, SPAN, began=NOW)
+    await lanes.cover(conn, key, SPAN)
 
     await lanes.open_live(conn, key, START - DAY)
 
@@ -43,7 +43,7 @@ async def test_windows_that_touch_or_overlap_become_one(conn: Connection, key: K
     await lanes.open_live(conn, key, START)
 
     for window in (part(4, 6), part(0, 1), part(1, 2), part(5, 7)):
-        await lanes.cover(conn, key, window, began=NOW)
+        await lanes.cover(conn, key, window)
 
     (live,) = await lanes.unfinished(conn, key)
     assert (part(0, 2), part(4, 7)) == live.covered
@@ -54,7 +54,7 @@ async def test_a_window_counts_for_every_open_lane(conn: Connection, key: Key):
     await lanes.open_live(conn, key, START)
     number = await open_lane(conn, key, since=None)
 
-    await lanes.cover(conn, key, part(0, 5), began=NOW)
+    await lanes.cover(conn, key, part(0, 5))
 
     live, lane = await lanes.unfinished(conn, key)
     assert 1 == number == lane.number
@@ -65,7 +65,7 @@ async def test_a_lane_opened_again_in_the_same_words_is_joined(conn: Connection,
     """A forced re-import that was interrupted goes on where it was."""
     await lanes.open_live(conn, key, START)
     number = await open_lane(conn, key, since=None)
-    await lanes.cover(conn, key, part(0, 5), began=NOW)
+    await lanes.cover(conn, key, part(0, 5))
 
     joined = await open_lane(conn, key, Window(START, NOW), since=None)
     other = await open_lane(conn, key, since=START)
@@ -80,11 +80,11 @@ async def test_a_lane_opened_again_in_the_same_words_is_joined(conn: Connection,
 async def test_a_finished_lane_closes_and_the_live_one_never(conn: Connection, key: Key):
     await lanes.open_live(conn, key, START)
     number = await open_lane(conn, key, since=None)
-    await lanes.cover(conn, key, part(0, 9), began=NOW)
+    await lanes.cover(conn, key, part(0, 9))
     assert not await lanes.close_finished(conn, key, now=NOW, cutoff=NOW)
     assert (await lanes.standings(conn))[key].backfilling
 
-    await lanes.cover(conn, key, part(9, 10), began=NOW)
+    await lanes.cover(conn, key, part(9, 10))
 
     assert [number] == await lanes.close_finished(conn, key, now=NOW, cutoff=NOW)
     assert [lane.number for lane in await lanes.unfinished(conn, key)] == [LIVE]
@@ -96,7 +96,7 @@ async def test_a_closed_lane_is_neither_joined_nor_covered_nor_numbered_again(
 ):
     await lanes.open_live(conn, key, START)
     number = await open_lane(conn, key, since=None)
-    await lanes.cover(conn, key, SPAN, began=NOW)
+    await lanes.cover(conn, key, SPAN)
     await lanes.close_finished(conn, key, now=NOW, cutoff=NOW)
 
     again = await open_lane(conn, key, since=None)
@@ -111,7 +111,7 @@ async def test_streams_don_t_see_each_other(conn: Connection, key: Key):
     await lanes.open_live(conn, key, START)
     await lanes.open_live(conn, other, START)
 
-    await lanes.cover(conn, key, SPAN, began=NOW)
+    await lanes.cover(conn, key, SPAN)
     await lanes.park(conn, key, NOW)
 
     standings = await lanes.standings(conn)
@@ -187,7 +187,7 @@ async def test_a_failure_is_forgotten_when_its_span_is_covered(conn: Connection,
     for days in (part(0, 2), part(1, 4)):
         await windows.fail(conn, key, Piece(Kind.GAP, LIVE, days), now=NOW, why="")
     await windows.checkpoint(conn, key, Piece(Kind.GAP, LIVE, day(START)), (1, "k", 1), began=NOW)
-    await lanes.cover(conn, key, part(0, 3), began=NOW)
+    await lanes.cover(conn, key, part(0, 3))
 
     await windows.forget_failed(conn, key)
 
