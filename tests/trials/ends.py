@@ -11,9 +11,10 @@ import asyncio
 import signal
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 
-from installation import Running
+from installation import Running, until
 
 from tests.trials import points, scene
 from tests.trials.points import MIGRATION, PAGE, TAKE_OVER, UNCHANGED_PAGE, WINDOW
@@ -41,6 +42,12 @@ set holder = excluded.holder, machine = excluded.machine, expires_at = excluded.
 NOBODY = "update leases set expires_at = '-infinity' where holder = 'somebody'"
 HELD_LEASES = """
 select holder from leases where expires_at >= clock_timestamp() and holder <> 'somebody'
+"""
+WAITING = """
+exists (
+    select from pg_locks
+    where not granted and pg_backend_pid() = any(pg_blocking_pids(pid))
+)
 """
 
 
@@ -124,7 +131,7 @@ async def stopped(played: Scene, words: Sequence[str], where: Point | str, rando
         return MISSED
     if ended.code != CODES[number]:
         raise Violated(f"{number.name}, {where}: the run ended with {ended.code}: {ended.err}")
-    return f"{number.name}, {where}"
+    return str(where)
 
 
 async def _at(
@@ -150,8 +157,7 @@ async def _in_a_request(
     played.vendor.next_answers(NAME, ["ok"] * before + ["timeout"], resource="data/marc")
     [replica] = played.replicas
     running = await replica.begin(words)
-    await played.vendor.asked(before + 1)
-    running.send(number)
+    played.vendor.then(before + 1, lambda: running.send(number))
     return running
 
 
@@ -163,9 +169,10 @@ async def _in_a_pause(
     busy = ["ok"] * before + ["http_503_retry_after"]
     played.vendor.next_answers(NAME, busy, resource="data/marc")
     running = await played.replicas[0].begin(words)
-    while b'"request.retried"' not in await running.process._err.readline():
-        pass
-    running.send(number)
+    while line := await running.process._err.readline():
+        if b'"request.retried"' in line:
+            running.send(number)
+            break
     return running
 
 
@@ -186,15 +193,24 @@ async def _for_a_lease(
 async def _for_the_fence(
     played: Scene, words: Sequence[str], number: signal.Signals, random: Random
 ) -> Running:
-    """Somebody at psql has locked the fence's row."""
+    """Somebody at psql has locked the fence's row, and PostgreSQL has the statement wait for it.
+
+    A request to cancel it that came before that would be in vain.
+    """
+    [replica] = played.replicas
+    nth = random.randint(1, 3)
+
+    async def lock(running: Running) -> Then:
+        await played.conn.execute("begin; select from fences for update")
+        replica.tap.trap = Trap({Point("fence", When.HALFWAY)}, 1, partial(send, running))
+        return Then.GOES_ON
 
     async def send(running: Running) -> Then:
-        await played.conn.execute("begin; select from fences for update")
+        await until(played.conn, WAITING)
         running.send(number)
         return Then.GOES_ON
 
-    trap = Trap({Point("fence", When.BEFORE)}, random.randint(1, 3))
-    return await played.replicas[0].begin(words, trap, send)
+    return await replica.begin(words, Trap({Point("fence", When.BEFORE)}, nth), lock)
 
 
 WAITS = {
