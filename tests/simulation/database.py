@@ -192,7 +192,7 @@ class SimulatedPool:
     """A replica's pool, as `store.acquire` and the table modules know pools of asyncpg."""
 
     def __init__(self, database: Database, writer: str) -> None:
-        self.sessions: set[Session] = set()
+        self.sessions: dict[Session, None] = {}
         self._database = database
         self._writer = writer
         self._places = asyncio.Semaphore(AT_ONCE)
@@ -205,11 +205,11 @@ class SimulatedPool:
             if asyncio.get_running_loop().time() < self._database.away_until:
                 raise ConnectionRefusedError("the server is away")
             session = Session(self._database, self._writer)
-            self.sessions.add(session)
+            self.sessions[session] = None
             try:
                 yield session
             finally:
-                self.sessions.remove(session)
+                del self.sessions[session]
                 session.release()
         finally:
             self._places.release()

@@ -58,16 +58,16 @@ WEIGHTS = {
     "hidden all": 1,
     "moved": 5,
     "broken off": 3,
-    "refused": 0.3,
+    "refused": 1,
     "clock refused": 1,
     "http_401": 1,
-    "long pause": 0.5,
+    "long pause": 1,
     "slow": 4,
-    **dict.fromkeys((f"network {each}" for each in NETWORK), 0.8),
-    **dict.fromkeys((f"http_{each}" for each in STATUSES), 0.8),
-    **dict.fromkeys(FOREIGN, 0.8),
+    **dict.fromkeys((f"network {each}" for each in NETWORK), 1),
+    **dict.fromkeys((f"http_{each}" for each in STATUSES), 1),
+    **dict.fromkeys(FOREIGN, 1),
 }
-RATES = (0.0, 0.03, 0.1, 0.3)
+RATES = (0.02, 0.1, 0.2, 0.4)
 DRIFTS_AT_MOST = 4
 BLANKS_BELIEVED = 3
 LOSSES = (0.0, 0.0, 0.002, 0.01)
@@ -94,6 +94,14 @@ class Faults:
         self._drifts: Counter[Window] = Counter()
         self._blanks: defaultdict[tuple[str, Window], int] = defaultdict(int)
 
+    def heal(self) -> None:
+        """Let nothing go wrong any more; what was to be shown amid a window is shown now."""
+        self.healed = True
+        for title in self.vendor.titles:
+            if title.amid.pop("shown", None):
+                title.befall("shown", self.seconds())
+            title.amid.clear()
+
     def lost(self, kind: str) -> str | None:
         """Tell whether the connection is lost with this statement: `before` it, or `after`."""
         rate = self._loss * (1 if kind == "other" else 10)
@@ -105,9 +113,10 @@ class Faults:
 
     def answer(self, request: Request) -> Reply:
         """Answer a request, rightly or not."""
-        self.vendor.requests += 1
+        befallen = self.vendor.count_request(self.seconds())
+        self.fired.update(f"{each} while paging" for each in befallen)
         titles = self.vendor.inside(request.window, self.seconds())
-        quick = self.random.uniform(0.05, 0.8)
+        quick = self.random.uniform(0.05, 1.0)
         if self.healed or self.random.random() >= self._rate:
             return self._page(request, titles, seconds=quick)
         kind = self.random.choices(self._kinds, self._weights)[0]

@@ -1,21 +1,22 @@
 """One seed: a small library, a few rounds of runs amid faults, then all is healed.
 
-What must hold is looked at twice: after the first undisturbed run, and after the last one, when
-every age at which a day is read again has passed. See `verdict`.
+What must hold is looked at after each undisturbed run, for the last time when every age at which
+a day is read again has passed. See `verdict`.
 """
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any
 
+import asyncpg
 from pydantic import SecretStr
 
-from bibsync.collection import REREAD, Collection, Sync
+from bibsync.collection import Collection, Sync
 from bibsync.lease import Leases
 from bibsync.run import Order, Outcome, Summary
+from bibsync.source import Permit, Source
 from bibsync.store import collections
 from bibsync.window import DAY
 from tests.simulation import verdict
@@ -23,18 +24,25 @@ from tests.simulation.database import Database, Server
 from tests.simulation.faults import Faults
 from tests.simulation.loop import Stuck, VirtualLoop
 from tests.simulation.replica import Blow, GrantingAll, Replica
-from tests.simulation.vendor import Reply, Request, Title, Vendor, Wire
+from tests.simulation.titles import stock
+from tests.simulation.vendor import Reply, Request, Vendor, Wire
 from tests.simulation.verdict import Truth, Violation
 
+Running = asyncio.Task[Summary | None]
+FLUSH = "update leases set expires_at = '-infinity' where collection = $1"
 EPOCH = datetime(2024, 3, 1, tzinfo=UTC)
 """Second 0 of the loop."""
 DAY_S = 86400.0
-LATEST_S = 64 * DAY_S - 3600.0
 BEGIN_S = 3 * DAY_S + 34200.0
-"""The first run: until then the library has bought for at most three days."""
-LONGEST_STEP = 1200
+"""The first run: until then the library has bought for three days and a half."""
+BUYING_S = BEGIN_S + 1.5 * DAY_S
+STEPS = 2000
+"""A run takes about so many at most."""
+PAUSES_S = (3.0, 17.0, 40.0, 200.0)
+"""Some outlast the lease, some the server's patience with an idle transaction."""
 HEALED_WAIT = timedelta(minutes=30)
-ENDS = frozenset(Outcome)
+GAPS_S = (0.0, 5.0, 90.0, 4000.0, DAY_S)
+"""Between two rounds: a window that was begun is resumed within an hour, and read anew after."""
 
 
 @dataclass
@@ -71,82 +79,80 @@ class World:
     """A library, its vendor, two replicas that harvest it, and what befalls them."""
 
     def __init__(self, server: Server, seed: int, loop: VirtualLoop, report: Report) -> None:
-        self.random = Random(f"{seed} world")
-        self.report = report
-        self.server = server
         self.seed = seed
-        self._loop = loop
-        draw = self.random
-        self.collection = Collection(
-            name=f"seed {seed} of {server.served}",
-            source="bibliotheca",
-            library_id=f"{seed} of {server.served}",
-            account_id="account",
-            account_key=SecretStr("key"),
-            base_url="https://vendor.example/",
-            sync=Sync(
-                start_date=EPOCH + draw.choice((0, 0, 1, 2)) * DAY,
-                reread=REREAD,
-                window=draw.choice((1, 1, 4)) * DAY,
-                max_window=32 * DAY,
-                windows_at_once=draw.choice((1, 2, 2)),
-                retries=draw.choice((0, 2, 4)),
-            ),
-        )
-        self.vendor = Vendor([], draw.randint(3, 5), self.true)
-        self.faults = Faults(Random(f"{seed} faults"), self.vendor, loop.time, report.fired)
-        self.database = Database(
-            server, Random(f"{seed} wire"), clock=self._server_now, lost=self._lost, noted=self.note
-        )
-        self.replicas: dict[str, Replica] = {}
+        self.server = server
+        self.report = report
         self.number = 0
+        self._loop = loop
+        self._draw = draw = Random(f"{seed} world")
+        self._collection = _collection(draw, f"{seed} of {server.served}")
+        self._vendor = Vendor([], draw.randint(3, 5), self.true, skew_s=_skew(draw))
+        self._faults = Faults(Random(f"{seed} faults"), self._vendor, loop.time, report.fired)
+        self._server_skew_s = _skew(draw)
+        self._replicas: dict[str, Replica] = {}
+        self._database = Database(
+            server,
+            Random(f"{seed} wire"),
+            clock=lambda: self.true() + timedelta(seconds=self._server_skew_s),
+            lost=self._faults.lost,
+            noted=self.note,
+        )
 
     def true(self) -> datetime:
         """Return the true time."""
         return EPOCH + timedelta(seconds=self._loop.time())
 
-    async def live(self) -> None:
-        """Live through it."""
-        self.vendor.titles += _titles(self.random)
-        await self._enrol()
-        await asyncio.sleep(BEGIN_S)
-        for _ in range(self.random.randint(2, 3)):
-            await self._round()
-            await asyncio.sleep(self.random.choice((0.0, 5.0, 90.0, 4000.0, DAY_S)))
-        self._heal()
-        await self._undisturbed()
-        await asyncio.sleep(66 * DAY_S)
-        await self._undisturbed(final=True)
-
     def note(self, who: str, what: str) -> None:
         """Write history."""
         self.report.history.append((self._loop.time(), who, what))
 
+    async def live(self) -> None:
+        """Live through it."""
+        draw = self._draw
+        self._vendor.titles += stock(draw, EPOCH, BUYING_S, vendor_ahead_s=self._vendor.skew_s)
+        self.number = self._enrolled()
+        await asyncio.sleep(BEGIN_S)
+        for _ in range(draw.randint(2, 4)):
+            await self._round()
+            await asyncio.sleep(draw.choice(GAPS_S))
+        self._heal()
+        await self._undisturbed()
+        if draw.random() < 0.3:
+            await asyncio.sleep(draw.choice((1, 2, 5, 9)) * DAY_S)
+            await self._undisturbed()
+        await asyncio.sleep(66 * DAY_S)
+        await self._undisturbed(final=True)
+
     async def _round(self) -> None:
         """Have one replica run, or two at once."""
-        draw = self.random
+        draw = self._draw
+        if draw.random() < 0.15:
+            self._change_start()
+        for each in (self._step_clock, self._flush_leases, self._stop_server):
+            if draw.random() < 0.12:
+                self._loop.call_later(60.0 ** draw.random(), each)
         runs = [self._start("a", self._order())]
-        if draw.random() < 0.4:
+        if draw.random() < 0.5:
             await asyncio.sleep(draw.uniform(0.0, 60.0))
             runs.append(self._start("b", self._order()))
         await asyncio.wait(runs)
         for run in runs:
             self._note_end(run)
 
-    def _start(self, name: str, order: Order, *, calm: bool = False) -> "asyncio.Task[Any]":
-        replica = self.replicas.get(name)
+    def _start(self, name: str, order: Order, *, calm: bool = False) -> Running:
+        replica = self._replicas.get(name)
         if replica is None or replica.crashed:
-            replica = self.replicas[name] = self._process(name)
-        draw = self.random
+            replica = self._replicas[name] = self._process(name, skew_s=0.0 if calm else None)
+        draw = self._draw
         leases: Leases | None = None
         if not calm and draw.random() < 0.15:
-            self.report.fired["lease granted to all"] += 1
+            self._fired("lease granted to all")
             leases = GrantingAll()
         wait = HEALED_WAIT if calm else draw.choice((timedelta(0), timedelta(seconds=90)))
         self.report.runs += 1
         self.note(name, f"starts {order.lane if order.force_reimport else 'a run'}")
         return replica.start(
-            self.collection,
+            self._collection,
             self.number,
             order,
             blows=[] if calm else _blows(draw),
@@ -154,30 +160,31 @@ class World:
             leases=leases,
         )
 
-    def _process(self, name: str) -> Replica:
-        wire: Wire | None = None
+    def _process(self, name: str, *, skew_s: float | None) -> Replica:
+        """Start a process; its clock is wrong by as much, or as chance will have it."""
+        wires: list[Wire] = []
 
-        def source(replica: Replica, collection: Collection, permit: Any) -> Any:
-            nonlocal wire
-            wire = wire or Wire(self.vendor, replica, self._answer)
-            return wire.source(collection, permit)
+        def source(replica: Replica, collection: Collection, permit: Permit) -> Source:
+            if not wires:
+                wires.append(Wire(self._vendor, replica, self._answer))
+            return wires[0].source(collection, permit)
 
-        fired = self.report.fired
         return Replica(
             name,
-            self.database,
+            self._database,
             source,
             Random(f"{self.seed} {name} {self.report.runs}"),
             self.true,
-            fired=lambda kind: fired.update([kind]),
+            skew_s=_skew(self._draw) if skew_s is None else skew_s,
+            fired=self._fired,
         )
 
     def _order(self) -> Order:
-        draw = self.random
+        draw = self._draw
         kind = draw.choices(("plain", "reimport", "backfill", "limited"), (70, 12, 10, 8))[0]
         if kind == "plain":
             return Order()
-        self.report.fired[f"order: {kind}"] += 1
+        self._fired(f"order: {kind}")
         since = EPOCH + draw.choice((0, 1, 2)) * DAY
         until = since + draw.choice((1, 2)) * DAY
         if kind == "limited":
@@ -188,22 +195,54 @@ class World:
 
     def _answer(self, request: Request) -> Reply:
         self.report.requests += 1
-        reply = self.faults.answer(request)
-        self.note(
-            request.replica,
-            f"asks {request.window} {request.offset}: "
-            f"{reply.failed or reply.status} {len(reply.body)} bytes",
-        )
+        reply = self._faults.answer(request)
+        told = reply.failed or f"{reply.status}, {len(reply.body)} bytes"
+        self.note(request.replica, f"asks {request.window} from {request.offset} on: {told}")
         return reply
 
-    def _lost(self, kind: str) -> str | None:
-        return self.faults.lost(kind)
+    def _change_start(self) -> None:
+        self._fired("start_date changed")
+        start = EPOCH + self._draw.choice((0, 1, 2)) * DAY
+        self._collection = replace(
+            self._collection, sync=replace(self._collection.sync, start_date=start)
+        )
 
-    def _server_now(self) -> datetime:
-        return self.true()
+    def _step_clock(self) -> None:
+        """Have somebody's clock jump; what is bought about then is like a late title."""
+        if self._faults.healed:
+            return
+        by_s = self._draw.choice((-300.0, -60.0, -5.0, 5.0, 60.0, 300.0))
+        who = self._draw.choice(("server", *self._replicas))
+        self._fired("clock stepped back" if by_s < 0 else "clock stepped forward")
+        self.note(who, f"clock steps by {by_s} s")
+        if who == "server":
+            self._server_skew_s += by_s
+            return
+        self._replicas[who].skew_s += by_s
+        now = self._loop.time()
+        for title in self._vendor.titles:
+            if abs(title.shown_from - now) < 900.0:
+                title.disturb(now + 900.0)
+
+    def _flush_leases(self) -> None:
+        if not self._faults.healed:
+            self._fired("leases flushed")
+            self._execute(FLUSH)
+
+    def _stop_server(self) -> None:
+        if self._faults.healed:
+            return
+        self._fired("server stopped")
+        self._database.away_until = self._loop.time() + self._draw.choice((1.0, 5.0, 45.0))
+        for replica in self._replicas.values():
+            replica.pool.end(asyncpg.AdminShutdownError("the server stops"))
 
     def _heal(self) -> None:
-        self.faults.healed = True
+        self.note("all", "healed")
+        self._faults.heal()
+        self._database.away_until = 0.0
+        for replica in self._replicas.values():
+            replica.skew_s = 0.0
 
     async def _undisturbed(self, *, final: bool = False) -> None:
         """Have a run that nothing disturbs; it must succeed, and all must hold then."""
@@ -214,61 +253,71 @@ class World:
         if summary is None or summary.outcome is not Outcome.SUCCEEDED:
             raise Violation(f"an undisturbed run didn't succeed: {summary}")
         truth = Truth(
-            titles=self.vendor.titles,
-            sync=self.collection.sync,
+            titles=self._vendor.titles,
+            sync=self._collection.sync,
             epoch=EPOCH,
             began=began,
             now=self._loop.time(),
         )
         verdict.demand(self.server, self.number, truth, final=final)
 
-    def _note_end(self, run: "asyncio.Task[Any]") -> Summary | None:
+    def _note_end(self, run: Running) -> Summary | None:
         if run.cancelled():
             return None
         error = run.exception()
         if error is not None:
             raise Violation(f"a defect ended a run: {error!r}") from error
-        summary: Summary | None = run.result()
+        summary = run.result()
         if summary is not None:
-            self.report.fired[f"run {summary.outcome}"] += 1
-            self.note("run", f"{summary.outcome} {summary.problem}")
+            self._fired(f"run {summary.outcome}")
+            self.note(
+                "run", f"{summary.outcome}: {summary.problem.code if summary.problem else 'well'}"
+            )
         return summary
 
-    async def _enrol(self) -> None:
+    def _fired(self, kind: str) -> None:
+        self.report.fired[kind] += 1
+
+    def _enrolled(self) -> int:
         conn = self.server.lend("")
-        numbers = self.server.run(collections.enrol(conn, [self.collection]))
+        numbers = self.server.run(collections.enrol(conn, [self._collection]))
         self.server.take_back("", conn)
-        self.number = numbers[self.collection.name]
+        return numbers[self._collection.name]
+
+    def _execute(self, sql: str) -> None:
+        conn = self.server.lend("")
+        self.server.run(conn.execute(sql, self.number))
+        self.server.take_back("", conn)
+
+
+def _collection(draw: Random, name: str) -> Collection:
+    return Collection(
+        name=name,
+        source="bibliotheca",
+        library_id=name,
+        account_id="account",
+        account_key=SecretStr("key"),
+        base_url="https://vendor.example/",
+        sync=Sync(
+            start_date=EPOCH + draw.choice((0, 0, 1, 2)) * DAY,
+            window=draw.choice((1, 1, 4)) * DAY,
+            max_window=32 * DAY,
+            windows_at_once=draw.choice((1, 2, 2)),
+            retries=draw.choice((0, 2, 4)),
+        ),
+    )
+
+
+def _skew(draw: Random) -> float:
+    """Draw by how many seconds a clock is wrong: mostly not at all."""
+    return draw.choice((0.0, 0.0, draw.uniform(-3.0, 3.0), draw.uniform(-300.0, 300.0)))
 
 
 def _blows(draw: Random) -> list[Blow]:
     """Draw what befalls a run: mostly nothing or one blow, at any step, more often an early one."""
     blows = []
-    for _ in range(draw.choice((0, 0, 1, 1, 2))):
-        step = round(LONGEST_STEP ** draw.uniform(0.2, 1.0))
-        kind = draw.choices(("crash", "cancellation", "pause"), (4, 3, 4))[0]
-        blows.append(Blow(step, kind, draw.choice((3.0, 17.0, 40.0, 200.0))))
+    for _ in range(draw.choice((0, 1, 1, 2))):
+        step = round(STEPS ** draw.uniform(0.2, 1.0))
+        kind = draw.choices(("crash", "cancellation", "pause"), (3, 3, 5))[0]
+        blows.append(Blow(step, kind, draw.choice(PAUSES_S)))
     return blows
-
-
-def _titles(draw: Random) -> list[Title]:
-    return [_title(draw, n) for n in range(draw.randint(5, 14))]
-
-
-def _title(draw: Random, number: int) -> Title:
-    bought = draw.uniform(0.0, BEGIN_S)
-    if draw.random() < 0.3:
-        bought = draw.randint(1, 3) * DAY_S - draw.choice((0.0, 1.0))
-    late = draw.random() < 0.2
-    shown = bought + (draw.choice((600.0, DAY_S, 7 * DAY_S, LATEST_S)) * draw.random() * late)
-    title = Title(
-        f"t{number:03d}",
-        EPOCH + timedelta(seconds=int(bought)),
-        shown,
-        shown,
-        prompt=not late,
-        controls=draw.choices((1, 0, 2), (90, 5, 5))[0],
-    )
-    if title.controls == 1 and draw.random() < 0.25:
-        title.edited.append(draw.uniform(bought, BEGIN_S + 2 * DAY_S))
-    return title

@@ -6,7 +6,6 @@ request never sees later contents than a later one does.
 """
 
 import asyncio
-import bisect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,6 +22,7 @@ from bibsync.sources.bibliotheca import Bibliotheca
 from bibsync.sources.http import Answer
 from bibsync.window import Window
 
+NEVER = float("inf")
 NAMESPACE = "http://www.loc.gov/MARC21/slim"
 
 
@@ -36,7 +36,8 @@ class Title:
         settled_from: from when on no fault hides it any more.
         prompt: whether any reading of its window after its purchase must find it.
         withdrawn_at: when it is gone for good.
-        edited: when its record changed, ascending.
+        edited: when its record changed, in any order.
+        amid: what happens to it once so many pages were asked for.
         controls: how many control numbers it has; other than one makes it a reject.
     """
 
@@ -47,6 +48,7 @@ class Title:
     prompt: bool = True
     withdrawn_at: float | None = None
     edited: list[float] = field(default_factory=list)
+    amid: dict[str, int] = field(default_factory=dict)
     controls: int = 1
 
     def shown(self, at: float) -> bool:
@@ -55,12 +57,23 @@ class Title:
 
     def edition(self, at: float) -> int:
         """Return which edition of its record the vendor has then, from 0."""
-        return bisect.bisect_right(self.edited, at)
+        return sum(edited <= at for edited in self.edited)
 
     def disturb(self, at: float) -> None:
         """Note that a fault kept it from a reading until `at`."""
         self.prompt = False
         self.settled_from = max(self.settled_from, at)
+
+    def befall(self, what: str, at: float) -> None:
+        """Have happen what is to happen amid a window."""
+        match what:
+            case "shown":
+                self.shown_from = at
+                self.disturb(at)
+            case "withdrawn":
+                self.withdrawn_at = at
+            case "edited":
+                self.edited.append(at)
 
     def marcxml(self, at: float) -> str:
         """Return its record as it is then."""
@@ -108,6 +121,18 @@ class Vendor:
 
     def now(self) -> datetime:
         return self.true() + timedelta(seconds=self.skew_s)
+
+    def count_request(self, at: float) -> list[str]:
+        """Count a request; return what befell titles just before it."""
+        self.requests += 1
+        befallen = []
+        for title in self.titles:
+            for what, number in list(title.amid.items()):
+                if number <= self.requests:
+                    del title.amid[what]
+                    title.befall(what, at)
+                    befallen.append(what)
+        return befallen
 
     def inside(self, window: Window, at: float) -> list[Title]:
         """Return what is shown of a window, which is asked for a second early, in order."""

@@ -1,0 +1,56 @@
+"""What the library buys, when the vendor shows it, and what becomes of it later."""
+
+from datetime import datetime, timedelta
+from random import Random
+
+from tests.simulation.vendor import NEVER, Title
+
+DAY_S = 86400.0
+LATEST_S = 64 * DAY_S - 3600.0
+"""A title that the vendor shows later than the last age at which a day is read again is lost."""
+LATE_S = (60.0, 7200.0, DAY_S, 7 * DAY_S, 30 * DAY_S, LATEST_S)
+AMID = 60
+"""Something may happen to a title when so many pages at most were asked for, amid a window."""
+
+
+def stock(draw: Random, epoch: datetime, buying_s: float, *, vendor_ahead_s: float) -> list[Title]:
+    """Draw the titles that are bought from `epoch` on, in as many seconds."""
+    return [
+        _title(draw, number, epoch, buying_s, vendor_ahead_s)
+        for number in range(draw.choice((5, 10, 15, 30)))
+    ]
+
+
+def _title(
+    draw: Random, number: int, epoch: datetime, buying_s: float, vendor_ahead_s: float
+) -> Title:
+    bought = _bought(draw, buying_s)
+    shown = max(0.0, bought - vendor_ahead_s)
+    title = Title(
+        f"t{number:03d}",
+        epoch + timedelta(seconds=int(bought)),
+        shown,
+        shown,
+        controls=draw.choices((1, 0, 2), (90, 5, 5))[0],
+    )
+    match draw.choices(("prompt", "late", "late amid", "withdrawn amid"), (68, 20, 7, 5))[0]:
+        case "late":
+            title.shown_from += draw.random() * draw.choice(LATE_S)
+            title.disturb(title.shown_from)
+        case "late amid":
+            title.shown_from = NEVER
+            title.amid["shown"] = draw.randint(1, AMID)
+        case "withdrawn amid":
+            title.amid["withdrawn"] = draw.randint(1, AMID)
+    if title.controls == 1 and draw.random() < 0.2:
+        title.edited.append(draw.uniform(bought, buying_s))
+    if title.controls == 1 and draw.random() < 0.3:
+        title.amid["edited"] = draw.randint(1, AMID)
+    return title
+
+
+def _bought(draw: Random, buying_s: float) -> float:
+    """Draw a second of the vendor's clock, often one at which windows begin and end."""
+    if draw.random() < 0.3:
+        return draw.randint(1, 3) * DAY_S - draw.choice((0.0, 1.0))
+    return draw.uniform(0.0, buying_s)
