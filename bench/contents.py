@@ -36,8 +36,8 @@ async def measure(url: str, *, records: int, rounds: int) -> list[Row]:
     """Measure all three phases in `rounds` rounds."""
     changed = records // round(1 / CHANGED)
     phases = (
-        Phase("new", Shelf(records), Order(), records, "≤ 0.5"),
-        Phase("unchanged", Shelf(records, asking=1), AGAIN, 0, "≤ 0.05"),
+        Phase("new", Shelf(records), Order(), records, "≤ 0.333"),
+        Phase("unchanged", Shelf(records, asking=1), AGAIN, 0, "≤ 0.04"),
         Phase("2 % changed", Shelf(records, asking=2, retitled=CHANGED), AGAIN, changed),
     )
     ours: defaultdict[str, list[float]] = defaultdict(list)

@@ -18,6 +18,12 @@ class Row:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
+def document(rows: Iterable[Row], machine: Mapping[str, object]) -> dict[str, object]:
+    """Return the figures for programs: a target missed or met is for them to say."""
+    figures = [{"measured": row.name, "target": row.target, **row.figures} for row in rows]
+    return {"machine": machine, "figures": figures}
+
+
 def markdown(rows: Iterable[Row]) -> str:
     """Return the table."""
     cells = [HEAD, *((r.name, r.value, r.ordinary, r.ratio, r.target) for r in rows)]
