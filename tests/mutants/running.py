@@ -31,12 +31,12 @@ REIMPORTED = (
     Mutant(
         name="a window that was begun before the order counts for it",
         guarantee=8,
-        mechanism="a window counts for the lanes that were open when its reading began",
+        mechanism="whoever opens a lane drops what was begun before",
         edits=(
             Edit(
                 "bibsync/course.py",
                 "if opened not in {lane.number for lane in known.lanes}:",
-                "if opened < 0:",
+                "if opened == -1:",
             ),
         ),
         tests=(
