@@ -53,11 +53,13 @@ DISCONNECTED: tuple[type[BaseException], ...] = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.LockNotAvailableError,
-    asyncpg.DeadlockDetectedError,
+    asyncpg.TransactionRollbackError,  # a deadlock, or a clash where all is serializable
     asyncpg.InsufficientResourcesError,  # the disk is full, memory or connections ran out
     asyncpg.QueryCanceledError,
     asyncpg.IdleSessionTimeoutError,
     asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.PostgresSystemError,  # the server's disk or file system fails
+    asyncpg.InternalServerError,
 )
 LOST = (*(kind for kind in DISCONNECTED if kind is not OSError), ConnectionError)
 """DISCONNECTED where other files and sockets are used beside: not every OSError is PostgreSQL's."""
@@ -74,6 +76,9 @@ REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str]
     (TimeoutError, "it gave no answer in time"),
     ((ConnectionError, asyncpg.PostgresConnectionError), "it broke the connection off"),
     (asyncpg.TooManyConnectionsError, "it has no connection left"),
+    (asyncpg.OutOfMemoryError, "it has no memory left"),
+    (asyncpg.CannotConnectNowError, "it is starting up or shutting down"),
+    ((asyncpg.AdminShutdownError, asyncpg.CrashShutdownError), "it was shut down or restarted"),
 )
 
 Told = tuple[type[BaseException] | tuple[type[BaseException], ...], str, str | None]
@@ -104,6 +109,21 @@ TOLD: tuple[Told, ...] = (
         'Write it as "postgresql://user@host/database".',
     ),
     (asyncpg.DiskFullError, "The database's disk is full.", "Free some space there."),
+    (
+        (asyncpg.LockNotAvailableError, asyncpg.TransactionRollbackError),
+        "Other work in the database kept its rows locked for too long.",
+        "Run again; if it comes each time, see who holds locks there (pg_stat_activity, pg_locks).",
+    ),
+    (
+        asyncpg.QueryCanceledError,
+        "The database broke a statement off: it took too long there, or somebody cancelled it.",
+        "Run again; if it comes each time, see the user's statement_timeout.",
+    ),
+    (
+        (asyncpg.PostgresSystemError, asyncpg.InternalServerError),
+        "The database met an error of its own.",
+        "See the log of the PostgreSQL server.",
+    ),
 )
 """Errors with a sentence and a remedy of their own; a remedy of None is StoreUnavailable's."""
 

@@ -20,6 +20,7 @@ from record_states s join collections c on c.collection = s.collection where c.n
 """
 NUMBERS = "select name, collection from collections"
 SYNC = 'requests_per_second = 100000\nretries = 1\ntimeout = "1s"\nwindows_at_once = 1'
+PATIENT = SYNC.replace("1s", "60s")
 LEASE_TTL_S = 3
 TITLES = 60
 
