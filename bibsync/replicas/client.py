@@ -299,7 +299,9 @@ def _otherwise(chain: Sequence[BaseException], address: Address) -> str:
         return "reached: it broke the connection off"
     if "out of range" in str(chain[0]):
         return "used: it has no database of the number in [redis] url"
-    return f"used: {type(chain[-1]).__name__}"
+    word = str(chain[0]).partition(" ")[0]
+    said = isinstance(chain[0], exceptions.ResponseError) and word.isalpha() and word.isupper()
+    return f"used: it says {word}" if said else f"used: {type(chain[-1]).__name__}"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
