@@ -22,7 +22,8 @@ _REFERENCES: Final = (
 """What they mean, the ampersand last, so that nothing is replaced twice."""
 
 _START: Final = re.compile(rb"<((?:[A-Za-z][A-Za-z0-9_.-]{0,40}:)?)record>")
-_SPELLED: Final = tuple(reference.encode() for reference, _ in _REFERENCES)
+_OTHER_REFERENCE: Final = re.compile(rb"&(?!(?:lt|gt|quot|apos|amp);)")
+"""An ampersand that begins none of them."""
 _CONTROLS: Final = bytes(range(0x20))
 _HIGH: Final = b"\xef"
 """How U+F000 to U+FFFF begin, the two among them that XML forbids."""
@@ -74,10 +75,12 @@ def parsed(data: bytes) -> Marc | None:
 
 def _is_plain(data: bytes) -> bool:
     """Tell whether the record has no character that XML forbids, and only the usual references."""
-    if _HIGH in data or b"]]>" in data or len(data.translate(None, _CONTROLS)) != len(data):
-        return False
-    ampersands = data.count(b"&")
-    return not ampersands or ampersands == sum(map(data.count, _SPELLED))
+    return not (
+        _HIGH in data
+        or b"]]>" in data
+        or len(data.translate(None, _CONTROLS)) != len(data)
+        or _OTHER_REFERENCE.search(data)
+    )
 
 
 def _meant(text: str) -> str:
