@@ -60,7 +60,7 @@ async def play(stage: Stage, seed: int, trials: int) -> Counter[str]:
     if seed % MIGRATIONS_EVERY == 0:
         turn = seed // MIGRATIONS_EVERY
         return await migrations(stage, seed, points.dealt(MIGRATION, turn, trials))
-    marked = points.dealt(HELD, seed, trials)[: -(-trials // 2)]
+    marked = points.dealt(HELD, seed, -(-trials // 2))
     waits = [[*WAITS][(seed + n) % len(WAITS)] for n in range(trials - len(marked))]
     return await group(stage, seed, [*marked, *waits])
 

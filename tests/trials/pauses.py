@@ -30,6 +30,8 @@ POINTS = (*PAGE, *WINDOW, *TAKE_OVER, *END)
 DEPOSED = 11
 FINE = {0, 3, 6, DEPOSED}
 """What a run may end with that wasn't deposed: 3 and 6 where its vendor errs."""
+LEASES_S = (2, 60)
+"""With the shorter one a paused run knows by itself, once it goes on, that its lease ran out."""
 OVERLAPS = 0.5
 """The share of pauses that end while the other run is still at work."""
 A_REQUEST = "a request to the vendor"
@@ -44,16 +46,20 @@ async def play(stage: Stage, seed: int, trials: int) -> Counter[str]:
     Raises:
         Violated: a guarantee was.
     """
-    marked = points.dealt(POINTS, seed, trials)[: -(-trials // 2)]
+    marked = points.dealt(POINTS, seed, -(-trials // 2))
     unchanged = points.dealt(UNCHANGED_PAGE, seed, trials // 6)
-    random = [None] * (trials - len(marked) - len(unchanged))
-    return await group(stage, seed, [*marked, *random, *unchanged])
+    anywhere = [None] * (trials - len(marked) - len(unchanged))
+    lease_s = Random(f"lease {seed}").choice(LEASES_S)
+    return await group(stage, seed, [*marked, *anywhere, *unchanged], lease_s=lease_s)
 
 
-async def group(stage: Stage, seed: int, chosen: Sequence[Point | None]) -> Counter[str]:
+async def group(
+    stage: Stage, seed: int, chosen: Sequence[Point | None], *, lease_s: int = 60
+) -> Counter[str]:
     """Pause a run at each of these points, in this order, None standing for any moment.
 
-    The first run fills the library; before the second one the vendor moves on.
+    The first run fills the library; before the second one the vendor moves on. `lease_s` is how
+    long leases of the run that is paused last by themselves.
 
     Raises:
         Violated: a guarantee was.
@@ -61,12 +67,11 @@ async def group(stage: Stage, seed: int, chosen: Sequence[Point | None]) -> Coun
     random = Random(f"pauses {seed}")
     struck: Counter[str] = Counter()
     stage = stage._replace(redis=random.choice([None, stage.redis]))
-    leases_s = {"first": random.choice([2, 60]), "other": 60}
     async with scene.opened(
         stage,
         random,
         faults=random.choice([FAULTS, Faults.none(), Faults.none()]),
-        leases_s=leases_s,
+        leases_s={"first": lease_s, "other": 60},
         windows_at_once=random.choice([1, 2, 4]),
     ) as played:
         for turn, point in enumerate(chosen):

@@ -6,7 +6,7 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -152,15 +152,16 @@ async def _servers() -> AsyncIterator[Servers]:
     try:
         server = await postgres.start()
         async with scene.prepared(server):
-            for redis in _redis():
+            with _redis() as redis:
                 yield Servers(server, redis, folder / "bytecode")
     finally:
         await postgres.stop()
         shutil.rmtree(folder)
 
 
+@contextmanager
 def _redis() -> Iterator[str | None]:
-    """Run the first Redis that there is."""
+    """Run the first Redis that there is; None where there is none."""
     [kind] = redis_server.kinds()[0].values
     if not kind:
         yield None

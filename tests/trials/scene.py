@@ -11,7 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -157,7 +157,6 @@ class Scene:
     database: str
     conn: asyncpg.Connection
     replicas: list[Replica]
-    finished: list[Ended] = field(default_factory=list)
 
     def forget(self, keys: str) -> None:
         """Delete the keys of this pattern from Redis, where there is one."""

@@ -25,7 +25,7 @@ async def test_runs_killed_at_marked_and_random_points_lose_double_and_leave_not
 
     expected = Counter({str(each): 1 for each in kills.POINTS} | {points.RANDOM: RANDOM_KILLS})
     assert (expected - struck).total() == struck[MISSED]
-    assert struck[MISSED] <= 2  # the run was done before
+    assert struck[MISSED] <= 4  # the run was done before
 
 
 async def test_a_run_killed_in_a_migration_leaves_all_of_the_schema_or_none(stage: Stage):

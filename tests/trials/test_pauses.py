@@ -43,4 +43,4 @@ async def test_runs_that_are_paused_anywhere_write_nothing_more(redis: Stage):
     struck = await pauses.play(redis, seed, pauses.EACH)
 
     assert pauses.EACH == struck.total()
-    assert struck[MISSED] <= 1  # the run was done before
+    assert struck[MISSED] <= 2  # the run was done before
