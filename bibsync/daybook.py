@@ -44,12 +44,13 @@ class Daybook:
             needed = whole.clipped(self.start, whole.end) or whole
             parts, earliest = self._parts.pop(midnight, ((), began))
             if window.contains(needed):
-                parts, earliest = (), began
-            parts = coverage.union([*parts, window])
-            earliest = min(earliest, began)
-            if not coverage.contains(parts, needed):
-                self._parts[midnight] = (coverage.clip(parts, whole.start, whole.end), earliest)
-            elif window == whole and names is not None:
+                earliest = began
+            else:
+                parts, earliest = coverage.union([*parts, window]), min(earliest, began)
+                if not coverage.contains(parts, needed):
+                    self._parts[midnight] = coverage.clip(parts, whole.start, whole.end), earliest
+                    continue
+            if window == whole and names is not None:
                 complete.append(DayRead(midnight, earliest, *names))
             else:
                 complete.append(DayRead(midnight, earliest))
