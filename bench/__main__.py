@@ -19,6 +19,7 @@ from bench import (
     memory,
     replicas,
     stage,
+    steps,
     table,
 )
 from bench.table import Row
@@ -85,6 +86,7 @@ def quick(records: int) -> Size:
 Measure = Callable[[str, Size], Awaitable[list[Row]]]
 MEASUREMENTS: Mapping[str, Measure] = {
     "contents": lambda url, size: contents.measure(url, records=size.records, rounds=size.rounds),
+    "steps": lambda url, size: steps.measure(url, records=size.records, rounds=size.rounds),
     "requests": lambda url, size: asking.measure(url, titles=size.titles),
     "latency": lambda url, size: latency.measure(url, titles=size.titles),
     "fill": lambda url, size: fill.measure(

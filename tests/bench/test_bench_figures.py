@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import fill, machine, memory, table
+from bench import fill, machine, memory, steps, table
 from bench.fill import Fill
 from bench.table import Row
 from bench.turn import Piece
@@ -74,6 +74,17 @@ def test_memory_that_grows_by_a_mebibyte_for_a_thousand_records_is_1024_kib():
 
 def test_memory_that_stays_flat_has_no_slope():
     assert 0.0 == memory.kib_for_a_thousand({2_000: 67.0, 500_000: 67.0})
+
+
+def test_the_shares_of_a_record_s_steps_make_a_whole():
+    us = {"new": 150.0, "unchanged": 20.0, "cut": 8.0, "parsed": 50.0, "read": 95.0}
+
+    told = {row.name: row.figures["share"] for row in steps.rows(us)}
+
+    for way in ("a new record", "an unchanged record"):
+        shares = [told[name] for name in told if name.startswith(way)]
+        assert pytest.approx([1.0, 1.0]) == [shares[0], sum(shares[1:])]
+    assert pytest.approx(42.0 / 150.0) == told["a new record: parsed"]
 
 
 def test_a_machine_is_told_in_one_sentence():
