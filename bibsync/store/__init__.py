@@ -23,6 +23,8 @@ Pool = Any
 
 ACQUIRE_S = 10.0
 """The longest wait for a free connection; asyncpg by itself would wait for ever."""
+TAKEN_S = 0.02
+"""How soon a connection is asked for again where the server has no more than are lent."""
 COMMAND_S = 60.0
 IDLE_S, INTERVAL_S, PROBES = 30, 10, 3
 """A connection over a network is probed after this silence, this often, this many times, from both
@@ -173,18 +175,36 @@ async def open_pool(url: str, *, size: int = 4) -> AsyncIterator[Pool]:
 async def acquire(pool: Pool) -> AsyncIterator[Connection]:
     """Borrow a connection for at most one block, waiting no longer than ACQUIRE_S for it.
 
+    A server that has fewer connections to give than the pool has places is no failure: those that
+    there are go round.
+
     A cancellation stays one, also where asyncpg can't clean up after it because the server is
     silent: what that raises would look like an error of the database, to be tried again.
     """
     task = asyncio.current_task()
     before = task.cancelling() if task else 0
     try:
-        async with pool.acquire(timeout=ACQUIRE_S) as conn:
+        conn = await _borrowed(pool)
+        try:
             yield conn
+        finally:
+            await pool.release(conn)
     except DISCONNECTED:
         if task and task.cancelling() > before:
             raise asyncio.CancelledError from None
         raise
+
+
+async def _borrowed(pool: Pool) -> Connection:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + ACQUIRE_S
+    while True:
+        try:
+            return await pool.acquire(timeout=ACQUIRE_S)
+        except asyncpg.TooManyConnectionsError:
+            if loop.time() > until or not pool.get_size():
+                raise
+        await asyncio.sleep(TAKEN_S)
 
 
 async def identity(conn: Connection) -> str:

@@ -1,5 +1,6 @@
 """A whole installation at wires that can be broken, and the proof that nothing came of it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from datetime import date
 from typing import Any
 
 import asyncpg
-from installation import Ended, Installation
+from installation import Ended, Installation, Running
 from watched import LONG_AGO, Watched, library, served
 
 from tests import journal
@@ -51,6 +52,15 @@ class Scene:
         numbers = dict(await self.conn.fetch(NUMBERS))
         ledger = {numbers[name]: ledger_of(told) for name, told in truth.items()}
         assert first_violation(await journal.entries(self.conn), ledger) is None
+
+
+async def heard(running: Running, event: str) -> str:
+    """Read the log of a run until it tells of this event, and return that line."""
+    async with asyncio.timeout(60):
+        while line := (await running.process._err.readline()).decode():
+            if f'"{event}"' in line:
+                return line
+    raise AssertionError(f"the run ended without {event}")
 
 
 @asynccontextmanager

@@ -163,7 +163,12 @@ class Wire:
         assert task is not None
         self._tasks.add(task)
         self.connections += 1
-        line = Line(from_client, to_client, *await _to(self.server))
+        try:
+            line = Line(from_client, to_client, *await _to(self.server))
+        except OSError:  # the server itself is gone
+            to_client.transport.abort()
+            self._tasks.discard(task)
+            return
         self._lines.add(line)
         both = [
             asyncio.create_task(self._forward(line), name="messages"),
