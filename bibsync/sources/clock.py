@@ -43,8 +43,8 @@ def pause(header: str | None, *, now: datetime) -> float | None:
     """
     if header is None:
         return None
-    if re.fullmatch(r"\s*[0-9]{1,10}\s*", header):
-        seconds = float(header)
+    if (whole := re.fullmatch(r"[ \t]*([0-9]{1,10})[ \t]*", header)) is not None:
+        seconds = float(whole[1])
     elif (until := moment(header)) is not None:
         seconds = (until - now).total_seconds()
     else:

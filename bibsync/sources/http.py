@@ -10,6 +10,7 @@ A GET whose connection breaks before the answer begins is sent once more by aioh
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -39,6 +40,8 @@ HEADERS: Final = {
     "User-Agent": f"bibsync/{__version__}",
 }
 PAUSES_HOST: Final = frozenset({429, 503})
+HOST: Final = re.compile(r"[\w.:%-]{1,253}")
+"""A host that a message may name: no name is longer, and none steers a terminal."""
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 FAULTS: Final[tuple[tuple[type[Exception], Fault, str], ...]] = (
@@ -313,9 +316,12 @@ def _host_of(location: str | None, host: str) -> str | None:
     if location is None:
         return None
     try:
-        return URL(location).host or f"another path of {host}"
+        named = URL(location).host
     except ValueError:
         return "an unreadable address"
+    if named and not HOST.fullmatch(named):
+        return "an unreadable address"
+    return named or f"another path of {host}"
 
 
 def _now() -> datetime:

@@ -35,6 +35,7 @@ TARGETS = {
     "a user": "http://me:canary@127.0.0.1:{other}/x",
     "a file": "file:///etc/passwd",
     "no address": "http://[",
+    "a host of 8,000 letters": "http://{other}" + "a" * 8_000,
 }
 
 heard: list[tuple[str, str]] = []
@@ -75,6 +76,7 @@ async def test_no_redirect_is_followed_wherever_it_points(
 
         assert (summary.outcome, summary.problem.code) == ("failed", "source_misconfigured")
         assert "canary" not in summary.problem.message
+        assert len(summary.problem.message) < 500
         assert (other.connections, other.heads) == (0, [])
         assert (vendor.played, len(vendor.heads)) == (1, 1)
         assert "3mcl-Authorization" in vendor.heads[0]
