@@ -142,7 +142,11 @@ async def test_more_runs_than_the_server_has_connections_wait_for_each_other(
     installation: Installation, free: int
 ):
     libraries = [library(f"branch {n}", titles=10) for n in range(6)]
-    async with staged(installation, vendor=Watched(libraries)) as scene, taken(scene, but=free):
+    crowd = Watched(libraries)
+    async with (
+        staged(installation, vendor=crowd, lease_ttl_s=60) as scene,
+        taken(scene, but=free),
+    ):
         running = await scene.installation.fork("run-once", "--all", "--json")
         await scene.vendor.asked(20)
 
@@ -173,9 +177,11 @@ async def taken(scene: Scene, *, but: int) -> AsyncIterator[None]:
             conns.append(await asyncpg.connect(scene.wires["PostgreSQL"].server))
     for _ in range(but):
         await conns.pop().close()
-    yield
-    for each in conns:
-        await each.close()
+    try:
+        yield
+    finally:
+        for each in conns:
+            await each.close()
 
 
 @contextmanager
