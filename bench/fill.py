@@ -123,8 +123,8 @@ def _rows(stock: Stock, fill: Fill) -> list[Row]:
     """Return a row, and where answers take time a second one, beside the reference's way."""
     titles, requests = stock.titles, fill.read.tally.requests
     seconds, looked_up = fill.read.duration_s, fill.described.duration_s
-    years = round(stock.days / 365.25)
-    name = f"first fill, {titles:,} titles of {years} years, {fill.latency_ms} ms an answer"
+    span = f"{round(stock.days / 365.25)} years" if stock.days > 2 * 365 else f"{stock.days} days"
+    name = f"first fill, {titles:,} titles of {span}, {fill.latency_ms} ms an answer"
     value = f"{seconds:.1f} s, {requests:,} requests"
     figures = {
         "seconds": seconds,
