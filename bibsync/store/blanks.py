@@ -1,7 +1,8 @@
 """Table blanks: stretches that the vendor answered without a body; they are asked for again.
 
 Such a stretch counts as covered. It is due when an age of `reread`, counted from the first blank
-answer, has passed without another asking; after the last age it is believed.
+answer, has passed without another asking; after the last age it is believed. Moments are told by
+the earlier of our clock and the server's: ours may have been set forward for a while.
 """
 
 from datetime import datetime, timedelta
@@ -36,7 +37,7 @@ with touched as (
     returning *
 )
 insert into blanks (collection, stream, start_at, end_at, first_blank, asked_at)
-select collection, stream, greatest(start_at, $3), least(end_at, $4), first_blank, $5
+select collection, stream, greatest(start_at, $3), least(end_at, $4), first_blank, least($5, now())
 from touched
 union all
 select t.collection, t.stream, lower(rest), upper(rest), t.first_blank, t.asked_at
@@ -46,7 +47,7 @@ from touched t, unnest(
 """
 MARK = """
 insert into blanks (collection, stream, start_at, end_at, first_blank, asked_at)
-select $1, $2, lower(fresh), upper(fresh), $5, $5
+select $1, $2, lower(fresh), upper(fresh), least($5, now()), least($5, now())
 from unnest(tstzmultirange(tstzrange($3, $4)) - coalesce(
     (select range_agg(tstzrange(start_at, end_at)) from blanks
      where collection = $1 and stream = $2),

@@ -28,13 +28,16 @@ order by d.day
 """
 NOTE = """
 insert into days as d (collection, stream, day, read_at, count, digest)
-select $1, $2, (noted.day at time zone 'UTC')::date, noted.read_at, noted.count, noted.digest
+select $1, $2, (noted.day at time zone 'UTC')::date, least(noted.read_at, now()),
+       noted.count, noted.digest
 from unnest($3::timestamptz[], $4::timestamptz[], $5::int[], $6::bytea[])
     as noted (day, read_at, count, digest)
 on conflict (collection, stream, day) do update
 set read_at = excluded.read_at, count = excluded.count, digest = excluded.digest
 where d.read_at <= excluded.read_at
 """
+"""No day is noted as read in the server's future: had our clock been set forward for a while, the
+day would not be read again before that moment."""
 
 
 async def due(

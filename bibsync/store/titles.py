@@ -14,10 +14,13 @@ from bibsync.store import Connection
 
 WANT = """
 insert into titles (collection, control_number, wanted_since, due_at)
-select $1, control_number, $3, $3 from unnest($2::text[]) as new (control_number)
+select $1, control_number, least($3, now()), least($3, now())
+from unnest($2::text[]) as new (control_number)
 order by control_number
 on conflict (collection, control_number) do nothing
 """
+"""Moments are told by the earlier of our clock and the server's, here and below: one that was set
+forward for a while must not put titles off for as long."""
 DUE = """
 select control_number, attempts > 0 as is_known from titles
 where collection = $1 and due_at <= $2 and asked_by is distinct from $3
@@ -55,13 +58,13 @@ select is_new, coalesce(is_changed, false) as is_changed from judged
 POSTPONE = """
 update titles
 set absences = absences + 1, attempts = 0, problem = $3,
-    due_at = $4::timestamptz + (least(2 ^ least(absences, 10), 64) - 0.25) * interval '1 day'
+    due_at = least($4, now()) + (least(2 ^ least(absences, 10), 64) - 0.25) * interval '1 day'
 where collection = $1 and control_number = any($2::text[])
 """
 DEFER = """
 update titles
 set attempts = attempts + 1, problem = $3,
-    due_at = $4::timestamptz + (least(2 ^ least(attempts, 10), 64) - 0.25) * interval '1 day'
+    due_at = least($4, now()) + (least(2 ^ least(attempts, 10), 64) - 0.25) * interval '1 day'
 where collection = $1 and control_number = any($2::text[])
 """
 FAIL = """
