@@ -105,9 +105,9 @@ class RawRecord(NamedTuple):
     Attributes:
         data: from the record's start tag to its end tag, in UTF-8 where `repairs` doesn't say
             otherwise.
-        raw_hash: sha256 over the reader's version, the page's encoding and prefix bindings and
-            the bytes, 005 and 008/00-05 masked out. Equal hashes need no second parse.
-        identity: sha256 over the masked bytes alone: what a reject is known again by.
+        masked: the bytes without what the vendor makes at request time: 005 and 008/00-05.
+        raw_hash: tells the reader's version, the page's encoding and prefix bindings, and the
+            masked bytes. Equal hashes need no second parse.
         key: the control number that a scan of the bytes found, where it found exactly one, else
             None. Only a hint for the look-up: a parse decides.
         position: place in the page, from 0.
@@ -117,12 +117,17 @@ class RawRecord(NamedTuple):
     """
 
     data: bytes
+    masked: bytes
     raw_hash: bytes
-    identity: bytes
     key: str | None
     position: int
     bindings: bytes = b""
     repairs: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> bytes:
+        """The sha256 of the masked bytes: what a reject is known again by."""
+        return hashlib.sha256(self.masked).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

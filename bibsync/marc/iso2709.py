@@ -86,12 +86,11 @@ def chunks(data: bytes | mmap.mmap) -> Iterator[Chunk]:
 
 def read_chunk(chunk: Chunk, *, position: int = 0) -> Record | Reject:
     """Read the record of a chunk. Nothing is raised for what a file may hold."""
-    identity = hashlib.sha256(chunk.data).digest()
     salt = str(sameness.READER_VERSION).encode()
     raw = RawRecord(
         data=chunk.data,
-        raw_hash=hashlib.sha256(salt + b"\0" + identity).digest(),
-        identity=identity,
+        masked=chunk.data,
+        raw_hash=hashlib.sha256(salt + b"\0" + chunk.data).digest(),
         key=None,
         position=position,
         repairs=chunk.repairs,
