@@ -12,13 +12,13 @@ so no statement ever waits in the server itself, which would stop the world.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from random import Random
 from typing import Any
 
 import asyncpg
+from asyncpg.pool import PoolAcquireContext
 from asyncpg.transaction import Transaction
 
 from bibsync.store import fences, schema, windows
@@ -47,6 +47,8 @@ ANSWER_S = 30.0
 """A statement that isn't answered within so many real seconds waits for what never comes."""
 LOCKING = frozenset({fences.RAISE, fences.ADVANCE, fences.READ, windows.CHECKPOINT_ALONE})
 """The statements that take the fence's row."""
+STATEMENTS = ("commit", "alone", "other")
+"""What a lost connection may take with it: a COMMIT, a statement that commits, any other one."""
 SLOWEST_S = 0.004
 AT_ONCE = 4
 """Connections of a replica's pool."""
@@ -197,22 +199,26 @@ class SimulatedPool:
         self._writer = writer
         self._places = asyncio.Semaphore(AT_ONCE)
 
-    @asynccontextmanager
-    async def acquire(self, *, timeout: float) -> AsyncIterator["Session"]:  # noqa: ASYNC109
+    def acquire(self, *, timeout: float) -> PoolAcquireContext:
+        return PoolAcquireContext(self, timeout)
+
+    async def _acquire(self, timeout: float) -> "Session":  # noqa: ASYNC109 - asyncpg calls it so
         async with asyncio.timeout(timeout):
             await self._places.acquire()
-        try:
-            if asyncio.get_running_loop().time() < self._database.away_until:
-                raise ConnectionRefusedError("the server is away")
-            session = Session(self._database, self._writer)
-            self.sessions[session] = None
-            try:
-                yield session
-            finally:
-                del self.sessions[session]
-                session.release()
-        finally:
+        if asyncio.get_running_loop().time() < self._database.away_until:
             self._places.release()
+            raise ConnectionRefusedError("the server is away")
+        session = Session(self._database, self._writer)
+        self.sessions[session] = None
+        return session
+
+    async def release(self, session: "Session") -> None:
+        del self.sessions[session]
+        session.release()
+        self._places.release()
+
+    def get_size(self) -> int:
+        return len(self.sessions)
 
     async def expire_connections(self) -> None:
         """Do nothing: no connection outlives its session."""

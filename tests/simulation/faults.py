@@ -12,9 +12,10 @@ program could find, no fault may hide for good:
   accepted once two readings agree, and both may have missed the same undisturbed title.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import cycle
 from random import Random
 
 from bibsync.fault import Fault
@@ -34,7 +35,7 @@ NETWORK = (
     Fault.OVERSIZE,
     Fault.POSTPONED,
 )
-STATUSES = (404, 429, 500, 502, 503, 504)
+STATUSES = (401, 404, 429, 500, 502, 503, 504)
 FOREIGN = {
     "html": b"<!DOCTYPE html><html><body><p>Back in an hour.</p></body></html>",
     "xhtml": b'<html xmlns="http://www.w3.org/1999/xhtml"><body>Back soon.</body></html>',
@@ -44,55 +45,63 @@ FOREIGN = {
     "document type": b'<!DOCTYPE collection [<!ENTITY a "b">]><collection></collection>',
 }
 PLAIN = {
-    "timeout": Reply(failed=Fault.TIMEOUT, seconds=60.0),
+    "timeout": Reply(failed=Fault.TIMEOUT),
     "refused": Reply(status=401),
     "clock refused": Reply(status=401, clock_off=True),
     "long pause": Reply(b"rest", status=503, retry_after=600.0),
+    **{f"http_{each}": Reply(b"busy", status=each) for each in STATUSES},
+    **{f"network {each}": Reply(failed=each) for each in NETWORK},
+    **{each: Reply(body) for each, body in FOREIGN.items()},
 }
+PAUSES_S = (None, 1.0, 7.0)
+"""What Retry-After asks for."""
+NOTHING = (b"", b"\r\n", b"\xef\xbb\xbf ")
 DRIFT = ("hidden", "hidden all", "moved")
 WEIGHTS = {
+    "plain": 60,
     "timeout": 4,
-    "blank": 8,
-    "short": 8,
-    "hidden": 6,
-    "hidden all": 1,
-    "moved": 5,
-    "broken off": 3,
-    "refused": 1,
-    "clock refused": 1,
-    "http_401": 1,
-    "long pause": 1,
     "slow": 4,
-    **dict.fromkeys((f"network {each}" for each in NETWORK), 1),
-    **dict.fromkeys((f"http_{each}" for each in STATUSES), 1),
-    **dict.fromkeys(FOREIGN, 1),
+    "blank": 12,
+    "short": 8,
+    "broken off": 3,
+    "hidden": 12,
+    "hidden all": 1,
+    "moved": 9,
 }
-RATES = (0.02, 0.1, 0.2, 0.4)
+RATES = (0.05, 0.15, 0.25, 0.4)
 DRIFTS_AT_MOST = 4
 BLANKS_BELIEVED = 3
 LOSSES = (0.0, 0.0, 0.002, 0.01)
 """How many connections are lost a statement; ten times as many a COMMIT."""
 
 
+def deal(seed: int) -> list[str]:
+    """Return the plain faults, begun elsewhere by each seed, so that a few seeds have them all."""
+    first = seed * 5 % len(PLAIN)
+    kinds = list(PLAIN)
+    return kinds[first:] + kinds[:first]
+
+
 @dataclass
 class Faults:
     """The faults of one seed; none fires any more once it `healed`."""
 
-    random: Random
+    seed: int
     vendor: Vendor
     seconds: Callable[[], float]
     fired: Counter[str] = field(default_factory=Counter)
     healed: bool = False
 
     def __post_init__(self) -> None:
-        draw = self.random
-        on = [kind for kind in WEIGHTS if draw.random() < 0.6]
-        self._kinds = on or ["blank"]
+        draw = self.random = Random(f"{self.seed} faults")
+        self._kinds = [kind for kind in WEIGHTS if kind == "plain" or draw.random() < 0.6]
         self._weights = [WEIGHTS[kind] for kind in self._kinds]
         self._rate = draw.choice(RATES)
         self._loss = draw.choice(LOSSES)
+        self._plain = cycle(deal(self.seed))
         self._drifts: Counter[Window] = Counter()
-        self._blanks: defaultdict[tuple[str, Window], int] = defaultdict(int)
+        self._blanks: Counter[tuple[str, Window]] = Counter()
+        self._blank_on: Counter[tuple[str, Window]] = Counter()
 
     def heal(self) -> None:
         """Let nothing go wrong any more; what was to be shown amid a window is shown now."""
@@ -116,50 +125,63 @@ class Faults:
         befallen = self.vendor.count_request(self.seconds())
         self.fired.update(f"{each} while paging" for each in befallen)
         titles = self.vendor.inside(request.window, self.seconds())
-        quick = self.random.uniform(0.05, 1.0)
-        if self.healed or self.random.random() >= self._rate:
-            return self._page(request, titles, seconds=quick)
-        kind = self.random.choices(self._kinds, self._weights)[0]
-        if kind in DRIFT and self._drifts[request.window] >= DRIFTS_AT_MOST:
-            return self._page(request, titles, seconds=quick)
+        kind = self._kind(request)
+        if kind is None:
+            return self._page(request, titles)
         self.fired[kind] += 1
-        if kind in FOREIGN:
-            return Reply(FOREIGN[kind], seconds=quick)
-        if kind.startswith("network "):
-            return Reply(failed=Fault(kind.removeprefix("network ")), seconds=quick)
-        if kind.startswith("http_"):
-            pause = self.random.choice((None, 1.0, 7.0))
-            return Reply(b"busy", status=int(kind[5:]), retry_after=pause, seconds=quick)
-        return self._odd(kind, request, titles, quick)
-
-    def _odd(self, kind: str, request: Request, titles: list[Title], quick: float) -> Reply:
-        if kind in PLAIN:
-            return replace(PLAIN[kind], seconds=max(quick, PLAIN[kind].seconds))
         if kind == "blank":
-            return self._blank(request, titles, quick)
+            return self._blank(request, titles)
+        if kind in PLAIN:
+            pause = self.random.choice(PAUSES_S) if kind.startswith("http_") else None
+            plain = PLAIN[kind]
+            return replace(plain, retry_after=plain.retry_after or pause)
+        return self._odd(kind, request, titles)
+
+    def _kind(self, request: Request) -> str | None:
+        """Draw what is wrong with the answer; None: nothing."""
+        if self.healed:
+            return None
+        if self._blank_on[request.replica, request.window]:
+            return "blank"
+        if self.random.random() >= self._rate:
+            return None
+        kind = self.random.choices(self._kinds, self._weights)[0]
+        if kind == "plain":
+            return next(self._plain)
+        still = self._drifts[request.window] >= DRIFTS_AT_MOST
+        return None if kind in DRIFT and still else kind
+
+    def _odd(self, kind: str, request: Request, titles: list[Title]) -> Reply:
+        """Answer with a page, but not with the right one, or not in time."""
         if kind in DRIFT:
             self._drifts[request.window] += 1
             titles = self._drifted(kind, titles)
         size = self.random.randint(2, self.vendor.page_size) if kind == "short" else None
-        seconds = self.random.uniform(5.0, 55.0) if kind == "slow" else quick
-        whole = self._page(request, titles, seconds=seconds, size=size)
+        whole = self._page(request, titles, size=size)
+        if kind == "slow":
+            return replace(whole, seconds=self.random.uniform(5.0, 55.0))
         if kind == "broken off":
             return replace(whole, body=whole.body[: self.random.randrange(60, len(whole.body))])
         return whole
 
-    def _page(
-        self, request: Request, titles: list[Title], *, seconds: float, size: int | None = None
-    ) -> Reply:
+    def _page(self, request: Request, titles: list[Title], *, size: int | None = None) -> Reply:
         self._blanks[request.replica, request.window] = 0
         first = request.offset - 1
         shown = titles[first : first + (size or self.vendor.page_size)]
-        return Reply(page(shown, self.seconds()), seconds=seconds)
+        return Reply(page(shown, self.seconds()), seconds=self.random.uniform(0.05, 0.8))
 
-    def _blank(self, request: Request, titles: list[Title], quick: float) -> Reply:
-        self._blanks[request.replica, request.window] += 1
-        if self._blanks[request.replica, request.window] >= BLANKS_BELIEVED:
+    def _blank(self, request: Request, titles: list[Title]) -> Reply:
+        """Answer without a body, often several times in a row."""
+        asked = request.replica, request.window
+        if self._blank_on[asked]:
+            self._blank_on[asked] -= 1
+        elif self.random.random() < 0.4:
+            self._blank_on[asked] = BLANKS_BELIEVED - 1
+        self._blanks[asked] += 1
+        if self._blanks[asked] >= BLANKS_BELIEVED:
+            self.fired["blank and believed"] += 1
             self._disturb(titles)
-        return Reply(self.random.choice((b"", b"\r\n", b"\xef\xbb\xbf ")), seconds=quick)
+        return Reply(self.random.choice(NOTHING))
 
     def _drifted(self, kind: str, titles: list[Title]) -> list[Title]:
         """Return the titles as this answer has them: some left out, or two that changed places."""

@@ -35,7 +35,6 @@ EPOCH = datetime(2024, 3, 1, tzinfo=UTC)
 DAY_S = 86400.0
 BEGIN_S = 3 * DAY_S + 34200.0
 """The first run: until then the library has bought for three days and a half."""
-BUYING_S = BEGIN_S + 1.5 * DAY_S
 STEPS = 2000
 """A run takes about so many at most."""
 PAUSES_S = (3.0, 17.0, 40.0, 200.0)
@@ -87,7 +86,7 @@ class World:
         self._draw = draw = Random(f"{seed} world")
         self._collection = _collection(draw, f"{seed} of {server.served}")
         self._vendor = Vendor([], draw.randint(3, 5), self.true, skew_s=_skew(draw))
-        self._faults = Faults(Random(f"{seed} faults"), self._vendor, loop.time, report.fired)
+        self._faults = Faults(seed, self._vendor, loop.time, report.fired)
         self._server_skew_s = _skew(draw)
         self._replicas: dict[str, Replica] = {}
         self._database = Database(
@@ -109,7 +108,7 @@ class World:
     async def live(self) -> None:
         """Live through it."""
         draw = self._draw
-        self._vendor.titles += stock(draw, EPOCH, BUYING_S, vendor_ahead_s=self._vendor.skew_s)
+        self._vendor.titles += stock(draw, EPOCH, BEGIN_S, vendor_ahead_s=self._vendor.skew_s)
         self.number = self._enrolled()
         await asyncio.sleep(BEGIN_S)
         for _ in range(draw.randint(2, 4)):

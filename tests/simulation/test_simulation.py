@@ -4,12 +4,30 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.simulation.database import Server
+from tests.simulation.database import STATEMENTS, Server
+from tests.simulation.faults import PLAIN, WEIGHTS
 from tests.simulation.many import Totals, opened
 from tests.simulation.seeds import simulate
 
-SEEDS = 50
-CHUNKS = range(10)
+SEEDS = 100
+CHUNKS = range(5)
+LOST = {f"connection lost {when} {what}" for when in ("before", "after") for what in STATEMENTS}
+AMID = {f"{what} while paging" for what in ("shown", "withdrawn", "edited")}
+BLOWS = {"crash", "cancellation", "pause"}
+ORDERS = {"order: reimport", "order: backfill", "order: limited", "start_date changed"}
+WORLDS = {"clock stepped back", "clock stepped forward", "leases flushed", "server stopped"}
+KINDS = {
+    *PLAIN,
+    *(set(WEIGHTS) - {"plain"}),
+    *LOST,
+    *AMID,
+    *BLOWS,
+    *ORDERS,
+    *WORLDS,
+    "blank and believed",
+    "lease granted to all",
+}
+"""Every kind of fault, each of which fires in each hundred seeds."""
 
 
 @pytest.fixture
@@ -26,6 +44,7 @@ def test_every_guarantee_is_kept_amid_faults(simulated: Server, chunk: int):
         totals.add(simulate(simulated, seed))
 
         assert totals.violations == []
+    assert set(totals.fired) >= KINDS
 
 
 def test_a_seed_is_one_history(simulated: Server):

@@ -13,18 +13,18 @@ AMID = 60
 """Something may happen to a title when so many pages at most were asked for, amid a window."""
 
 
-def stock(draw: Random, epoch: datetime, buying_s: float, *, vendor_ahead_s: float) -> list[Title]:
-    """Draw the titles that are bought from `epoch` on, in as many seconds."""
+def stock(draw: Random, epoch: datetime, begin_s: float, *, vendor_ahead_s: float) -> list[Title]:
+    """Draw the titles that are bought from `epoch` on; the first run is at second `begin_s`."""
     return [
-        _title(draw, number, epoch, buying_s, vendor_ahead_s)
-        for number in range(draw.choice((5, 10, 15, 30)))
+        _title(draw, number, epoch, begin_s, vendor_ahead_s)
+        for number in range(draw.choice((5, 10, 20, 35)))
     ]
 
 
 def _title(
-    draw: Random, number: int, epoch: datetime, buying_s: float, vendor_ahead_s: float
+    draw: Random, number: int, epoch: datetime, begin_s: float, vendor_ahead_s: float
 ) -> Title:
-    bought = _bought(draw, buying_s)
+    bought = _bought(draw, begin_s)
     shown = max(0.0, bought - vendor_ahead_s)
     title = Title(
         f"t{number:03d}",
@@ -33,7 +33,7 @@ def _title(
         shown,
         controls=draw.choices((1, 0, 2), (90, 5, 5))[0],
     )
-    match draw.choices(("prompt", "late", "late amid", "withdrawn amid"), (68, 20, 7, 5))[0]:
+    match draw.choices(("prompt", "late", "late amid", "withdrawn amid"), (66, 18, 7, 9))[0]:
         case "late":
             title.shown_from += draw.random() * draw.choice(LATE_S)
             title.disturb(title.shown_from)
@@ -43,14 +43,17 @@ def _title(
         case "withdrawn amid":
             title.amid["withdrawn"] = draw.randint(1, AMID)
     if title.controls == 1 and draw.random() < 0.2:
-        title.edited.append(draw.uniform(bought, buying_s))
+        title.edited.append(bought + draw.uniform(0.0, 3 * DAY_S))
     if title.controls == 1 and draw.random() < 0.3:
         title.amid["edited"] = draw.randint(1, AMID)
     return title
 
 
-def _bought(draw: Random, buying_s: float) -> float:
+def _bought(draw: Random, begin_s: float) -> float:
     """Draw a second of the vendor's clock, often one at which windows begin and end."""
-    if draw.random() < 0.3:
-        return draw.randint(1, 3) * DAY_S - draw.choice((0.0, 1.0))
-    return draw.uniform(0.0, buying_s)
+    match draw.choices(("whenever", "midnight", "while runs go on"), (60, 28, 12))[0]:
+        case "midnight":
+            return draw.randint(1, 3) * DAY_S - draw.choice((0.0, 1.0))
+        case "while runs go on":
+            return begin_s + 600.0 * draw.random()
+    return draw.uniform(0.0, begin_s + DAY_S)

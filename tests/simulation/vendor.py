@@ -6,7 +6,7 @@ request never sees later contents than a later one does.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from bibsync.fault import Fault
 from bibsync.source import Permit
 from bibsync.sources import clock
 from bibsync.sources.bibliotheca import Bibliotheca
-from bibsync.sources.http import Answer
+from bibsync.sources.http import Answer, Sign, Told
 from bibsync.window import Window
 
 NEVER = float("inf")
@@ -177,22 +177,24 @@ class Wire:
         return source
 
     async def get(
-        self, url: URL, *, sign: Callable[[datetime], Mapping[str, str]], permit: Permit, **_: Any
+        self, url: URL, *, sign: Sign, within: timedelta, vendor: str, permit: Permit, told: Told
     ) -> Answer:
         while not await permit():
             pass
         signed_at = self._replica.now() + timedelta(seconds=self.skew or 0.0)
         sign(signed_at)
         reply = self._answering(_request(self._replica.name, url))
-        await asyncio.sleep(reply.seconds)
         if reply.failed is Fault.TIMEOUT:
+            await asyncio.sleep(within.total_seconds())
             raise SourceTimedOut("The vendor took too long.")
+        await asyncio.sleep(reply.seconds)
         if reply.failed is not None:
             raise SourceBusy("There was no answer.", outcome=reply.failed)
         date = self._vendor.now().replace(microsecond=0)
         self.skew = clock.skew(date, self._replica.now())
+        told(self.skew)
         return Answer(
-            vendor="cloudLibrary",
+            vendor=vendor,
             host=self.name,
             status=reply.status,
             body=reply.body,

@@ -44,7 +44,10 @@ select from_at, until_at, opened_at from lanes
 where collection = $1 and lane <> 0 and closed_at is not null
 """
 TITLES = "select count(*) from titles where collection = $1"
-BLANKS = "select count(*) from blanks where collection = $1"
+BLANKS = """
+select count(*) from blanks b join lanes l using (collection, stream)
+where collection = $1 and l.lane = 0 and b.end_at > l.from_at
+"""
 EDITION = re.compile(r"Edition (\d+)")
 REASONS = {0: "missing_control_number", 2: "multiple_control_numbers"}
 
