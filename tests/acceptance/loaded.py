@@ -88,7 +88,9 @@ def environment(bytecode: Path) -> dict[str, str]:
 
     The vendor here speaks plain HTTP: to read every authority would cost a start 0.1 s.
     """
+    elsewhere = {name: os.environ[name] for name in ["PYTHONPATH"] if name in os.environ}
     return {
+        **elsewhere,
         "PATH": os.environ["PATH"],
         "LANG": "C.UTF-8",
         "PYTHONPYCACHEPREFIX": str(bytecode),

@@ -54,6 +54,33 @@ NOTHING_IS_LOST = (
         ),
     ),
     Mutant(
+        name="a collection that holds something else has no records",
+        guarantee=1,
+        mechanism="only a well-formed empty collection says that there are none",
+        edits=(
+            Edit("bibsync/marc/page.py", "    if not few:\n", "    if not few and few is None:\n"),
+        ),
+        tests=(of("tests/marc/test_cut.py", "test_what_is_no_page_is_refused_by_its_kind"),),
+    ),
+    Mutant(
+        name="an answer that nobody asked for is the next one's",
+        guarantee=1,
+        mechanism="a connection on which the host spoke unasked is left",
+        edits=(
+            Edit(
+                "bibsync/sources/http.py",
+                "if conn.protocol is None or conn.protocol.should_close:",
+                "if conn.protocol is None:",
+            ),
+        ),
+        tests=(
+            of(
+                "tests/hostile/test_connections.py",
+                "test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one",
+            ),
+        ),
+    ),
+    Mutant(
         name="a gzip stream that breaks off is whole",
         guarantee=1,
         mechanism="the compressed stream has ended",

@@ -48,6 +48,62 @@ REIMPORTED = (
     ),
 )
 
+KEPT_SECRET = (
+    Mutant(
+        name="the vendor's words are passed on as they are",
+        guarantee=10,
+        mechanism="what a vendor says is shown without account, key and signature",
+        edits=(
+            Edit(
+                "bibsync/sources/bibliotheca.py",
+                'return re.sub("|".join(secrets), "***", text, flags=re.IGNORECASE)',
+                "return text if secrets else text",
+            ),
+        ),
+        tests=(
+            of("tests/secrets/test_silence.py", "test_no_failure_of_the_vendor_shows_a_secret"),
+        ),
+    ),
+    Mutant(
+        name="a traceback shows local variables",
+        guarantee=10,
+        mechanism="tracebacks are written without what the program held",
+        edits=(Edit("bibsync/events.py", "show_locals=False", "show_locals=True"),),
+        tests=(
+            of(
+                "tests/secrets/test_logged_defects.py",
+                "test_a_logged_defect_shows_no_local_variable",
+            ),
+        ),
+    ),
+    Mutant(
+        name="config show shows everything",
+        guarantee=10,
+        mechanism="secrets are masked where a configuration is shown",
+        edits=(
+            Edit("bibsync/settings/values.py", "form = MASK", "form = value.get_secret_value()"),
+        ),
+        tests=(
+            of(
+                "tests/secrets/test_silence.py",
+                "test_no_command_shows_a_secret_wherever_it_is_kept",
+            ),
+        ),
+    ),
+    Mutant(
+        name="redirects are followed",
+        guarantee=10,
+        mechanism="the signature's headers go to no other host",
+        edits=(Edit("bibsync/sources/http.py", "allow_redirects=False", "allow_redirects=True"),),
+        tests=(
+            of(
+                "tests/hostile/test_redirects_and_entities.py",
+                "test_no_redirect_is_followed_wherever_it_points",
+            ),
+        ),
+    ),
+)
+
 FLAT = (
     Mutant(
         name="a body is inflated however large it is",
@@ -82,5 +138,6 @@ FLAT = (
 
 RUNNING = (
     *REIMPORTED,
+    *KEPT_SECRET,
     *FLAT,
 )
