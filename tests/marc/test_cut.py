@@ -93,6 +93,7 @@ EMPTY = {
     "with white space": b"<collection >\n</collection\n>\n",
     "with a comment": b"<collection><!-- <record> nothing --></collection>",
     "padded": b"\n<collection/>\0\0",
+    "with a stray bracket": b"<collection>></collection>",
 }
 
 
