@@ -32,6 +32,8 @@ from bibsync.store.titles import Described, Due
 
 AT_ONCE = 4
 """Look-ups in flight for one collection; the vendor's budget paces them."""
+MOST_IN_A_ROW = 12
+"""After so many look-ups without an answer between them the vendor is away, whatever the titles."""
 MOST_HALVES = 40
 """So many failed look-ups wait at most to be asked for in halves: then they come first."""
 
@@ -76,6 +78,7 @@ class LookUps:
         self._fence = fence
         self._inquiry = inquiry
         self._breaker = Breaker()
+        self._unanswered = 0
         self._tally = tally
         self._now = now
         self._began = now()
@@ -152,6 +155,7 @@ class LookUps:
             await self._fail(asked, busy)
         else:
             self._breaker.succeeded()
+            self._unanswered = 0
             await self._keep(answer)
         return True
 
@@ -227,7 +231,8 @@ class LookUps:
             self._tally.unanswered += 1
             return
         self._breaker.fail(asked.whole)
-        if self._breaker.open:
+        self._unanswered += 1
+        if self._breaker.open or self._unanswered >= MOST_IN_A_ROW:
             raise busy
         if alone:
             self._tally.unanswered += 1

@@ -270,6 +270,20 @@ async def test_a_vendor_that_is_away_is_left_alone_soon(world: World):
     assert 1000 == summary.tally.unanswered == len(await world.listed())
 
 
+async def test_a_vendor_that_is_away_is_not_asked_for_each_of_a_few_titles(world: World):
+    """Two look-ups open no breaker, but halves of them that all fail are no trouble of titles."""
+    world.vendor.purchases = today(42)
+    world.configure(retries=0)
+    await world.harvest()
+    world.vendor.deny = poisoned(*titles_of(world))
+
+    summary = await world.look_up()
+
+    assert summary.outcome is Outcome.FAILED
+    assert len(world.vendor.look_ups) <= 12 + 3
+    assert 42 == summary.tally.unanswered == len(await world.listed())
+
+
 @pytest.mark.parametrize(
     ("stop", "code"),
     [
