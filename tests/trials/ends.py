@@ -29,17 +29,22 @@ WITHIN_S = 25.0
 """A run bears with each of the waits below for longer; to stop, it may take 30 s (`drain`)."""
 PAUSE_S = 28
 """How long the vendor asks to be left alone, which is not long enough for a run to end."""
+FOR_A_LEASE = "waiting for a lease"
 HELD = (*PAGE, *WINDOW, *TAKE_OVER, *UNCHANGED_PAGE)
 SOMEBODY = """
 insert into leases (
     collection, stream, holder, replica, machine, process, process_began, since, expires_at
 )
-select collection, 'purchases', 'somebody', 'elsewhere:1', 'elsewhere', 1, 0, now(), 'infinity'
+select
+    collection, 'purchases', 'somebody', 'elsewhere:1', 'elsewhere', 1, 0, now(), now() + '1 hour'
 from collections
 on conflict (collection, stream) do update
 set holder = excluded.holder, machine = excluded.machine, expires_at = excluded.expires_at
 """
-NOBODY = "update leases set expires_at = '-infinity' where holder = 'somebody'"
+NOBODY = """
+update leases set expires_at = '-infinity' where holder = 'somebody' and expires_at > now()
+returning true
+"""
 HELD_LEASES = """
 select holder from leases where expires_at >= clock_timestamp() and holder <> 'somebody'
 """
@@ -77,13 +82,18 @@ async def group(stage: Stage, seed: int, chosen: Sequence[Point | str]) -> Count
     async with scene.opened(
         stage, random, windows_at_once=random.choice([1, 2, 4]), retry_after_s=PAUSE_S
     ) as played:
-        first = [each for each in chosen if each not in UNCHANGED_PAGE]
-        random.shuffle(first)
-        for turn, where in enumerate([*first, *(e for e in chosen if e in UNCHANGED_PAGE)]):
-            words = RUN_ONCE if turn <= len(first) // 2 else FORCED
+        unchanged = [each for each in chosen if each in UNCHANGED_PAGE]
+        others = [each for each in chosen if each not in unchanged]
+        random.shuffle(others)
+        for place, where in enumerate(others):
+            words = FORCED if place > len(others) // 2 else RUN_ONCE
             struck[await stopped(played, words, where, random)] += 1
             if words is FORCED:
                 played.vendor.move_on()
+        for where in unchanged:
+            await played.finish(*FORCED)
+            struck[await stopped(played, FORCED, where, random)] += 1
+        played.vendor.move_on()
         await played.finish(*FORCED)
         await played.check()
     return struck
@@ -124,7 +134,9 @@ async def stopped(played: Scene, words: Sequence[str], where: Point | str, rando
     played.vendor.answer_rightly()
     played.forget(f"bibsync:pause:*{played.vendor.port}*")  # which all runs would keep
     if where not in MIGRATION:
-        await played.conn.execute(NOBODY)
+        somebodys = await played.conn.fetchval(NOBODY)
+        if where == FOR_A_LEASE and not somebodys:
+            raise Violated(f"{number.name}, {where}: the lease was taken from its holder")
         if holders := await played.conn.fetch(HELD_LEASES):
             raise Violated(f"{number.name}, {where}: {len(holders)} leases are still held")
     if ended.code in {0, 3}:
@@ -180,14 +192,20 @@ async def _for_a_lease(
     played: Scene, words: Sequence[str], number: signal.Signals, random: Random
 ) -> Running:
     """Somebody on another machine holds the lease, and the run looks for it now and then."""
-    await played.conn.execute(SOMEBODY)
+    [replica] = played.replicas
+
+    async def hold(running: Running) -> Then:
+        await played.conn.execute(SOMEBODY)
+        found = {Point("lease", When.AFTER)}
+        replica.tap.trap = Trap(found, random.randint(1, 2), partial(send, running))
+        return Then.GOES_ON
 
     async def send(running: Running) -> Then:
         running.send(number)
         return Then.GOES_ON
 
-    trap = Trap({Point("lease", When.AFTER)}, random.randint(1, 2))
-    return await played.replicas[0].begin([*words, "--wait-lock", "5m"], trap, send)
+    trap = Trap({Point("lease", When.BEFORE)}, 1)
+    return await replica.begin([*words, "--wait-lock", "5m"], trap, hold)
 
 
 async def _for_the_fence(
@@ -216,6 +234,6 @@ async def _for_the_fence(
 WAITS = {
     "in a request": _in_a_request,
     "in a pause that the vendor asked for": _in_a_pause,
-    "waiting for a lease": _for_a_lease,
+    FOR_A_LEASE: _for_a_lease,
     "waiting for the fence's row": _for_the_fence,
 }

@@ -77,6 +77,8 @@ async def group(
         for turn, point in enumerate(chosen):
             if turn == 1:
                 played.vendor.move_on()
+            if point in UNCHANGED_PAGE:  # after which nothing is new, and no lane half read
+                await played.finish(*FORCED)
             words = FORCED if turn else RUN_ONCE
             struck[await paused(played, words, point, random)] += 1
         await played.finish(*FORCED)

@@ -103,15 +103,15 @@ def _in_processes(
             for place in range(0, len(due), GROUPS_TOGETHER)
         ]
         for each in as_completed(begun):
-            if each.cancelled():
-                continue
             for group, struck, violation in each.result():
                 tally = tallies[group.kind]
                 tally.struck += struck
                 if violation:
                     tally.violations.append(f"{violation}\n    {group.command}")
-                    pool.shutdown(wait=False, cancel_futures=True)
             tell(", ".join(f"{tally.trials} {kind}" for kind, tally in tallies.items()))
+            if any(tally.violations for tally in tallies.values()):
+                pool.shutdown(cancel_futures=True)
+                return
 
 
 def _several(servers: Servers, due: Sequence[Group]) -> list[Result]:
