@@ -281,7 +281,8 @@ async def _keep(
 ) -> None:
     """Renew until cancelled; the deadline is counted from when the last good renewal began.
 
-    A process that was stopped beyond the deadline tries once more. A lease that ran out or was
+    A process that was stopped beyond the deadline tries once more, also where it was stopped amid a
+    renewal: that one's time-out tells nothing of the database. A lease that ran out or was
     forgotten, and that nobody holds, is taken again: whether another run was there in between is
     for the fence to say.
     """
@@ -293,13 +294,15 @@ async def _keep(
         left_s = tenure.left_s
         if failed and left_s <= 0:
             raise store.unavailable(failed)
+        limit_s = min(ttl_s / 6, left_s if left_s > 0 else ttl_s)
         try:
-            async with within(min(ttl_s / 6, left_s if left_s > 0 else ttl_s)):
+            async with within(limit_s):
                 held = await where.renew(key, tenure.holder, ttl=ttl) or not await where.take(
                     key, tenure.holder, ttl=ttl
                 )
         except store.DISCONNECTED as error:
-            failed = error
+            was_stopped = clock() - began > limit_s + ttl_s / 6
+            failed = None if was_stopped else error
             continue
         if not held:
             log.warning(events.LEASE_LOST, stream=key[1])

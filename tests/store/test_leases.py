@@ -436,6 +436,27 @@ async def test_a_process_that_was_stopped_beyond_its_lease_asks_nothing_more(
     assert await where.renew(key, other, ttl=TTL)
 
 
+async def test_a_process_that_was_stopped_amid_a_renewal_finds_that_it_was_deposed(
+    weak: Weak, key: Key, pool: Pool
+):
+    """The time-out of that renewal is no sign that the database is away."""
+    ttl = 4 * SHORT
+
+    def stop_once() -> None:
+        weak.renewing = lambda: None
+        stop_the_loop(ttl.total_seconds())
+
+    async def work() -> None:
+        weak.renewing = stop_once
+        async with hold(weak, key, ttl=ttl):
+            await pool.execute("update leases set expires_at = '-infinity'")
+            await weak.where.take(key, lease.this_process(), ttl=TTL)
+            await asyncio.Event().wait()
+
+    with pytest.raises(LeaseLost):
+        await work()
+
+
 async def test_a_process_that_was_stopped_goes_on_where_nobody_took_its_lease(
     where: Leases, key: Key
 ):
