@@ -8,6 +8,8 @@ program could find, no fault may hide for good:
 - no title is hidden, and none is shown, later than 64 days after it was bought;
 - a page isn't cut short right behind its first record: an answer that holds the record asked for
   once more and nothing behind it is how the vendor says that a window ends;
+- of days that were older than 64 days when they were read at first, none is read again: there no
+  title is hidden, late or moved;
 - of one window at most four answers hide or move a title: a window that never holds still is
   accepted once two readings agree, and both may have missed the same undisturbed title.
 """
@@ -15,6 +17,7 @@ program could find, no fault may hide for good:
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import cycle
 from random import Random
 
@@ -58,19 +61,20 @@ PAUSES_S = (None, 1.0, 7.0)
 NOTHING = (b"", b"\r\n", b"\xef\xbb\xbf ")
 DRIFT = ("hidden", "hidden all", "moved")
 WEIGHTS = {
-    "plain": 60,
+    "plain": 40,
     "timeout": 4,
     "slow": 4,
-    "blank": 12,
-    "short": 8,
+    "blank": 20,
+    "short": 12,
     "broken off": 3,
-    "hidden": 12,
+    "hidden": 16,
     "hidden all": 1,
     "moved": 9,
 }
-RATES = (0.05, 0.15, 0.25, 0.4)
+RATES = (0.08, 0.2, 0.35, 0.5)
 DRIFTS_AT_MOST = 4
 BLANKS_BELIEVED = 3
+SHORTEST = 2
 LOSSES = (0.0, 0.0, 0.002, 0.01)
 """How many connections are lost a statement; ten times as many a COMMIT."""
 
@@ -84,11 +88,15 @@ def deal(seed: int) -> list[str]:
 
 @dataclass
 class Faults:
-    """The faults of one seed; none fires any more once it `healed`."""
+    """The faults of one seed; none fires any more once it `healed`.
+
+    Windows that begin before `drifts_from` hold still.
+    """
 
     seed: int
     vendor: Vendor
     seconds: Callable[[], float]
+    drifts_from: datetime
     fired: Counter[str] = field(default_factory=Counter)
     healed: bool = False
 
@@ -110,6 +118,7 @@ class Faults:
             if title.amid.pop("shown", None):
                 title.befall("shown", self.seconds())
             title.amid.clear()
+            title.restless = 0
 
     def lost(self, kind: str) -> str | None:
         """Tell whether the connection is lost with this statement: `before` it, or `after`."""
@@ -125,7 +134,7 @@ class Faults:
         befallen = self.vendor.count_request(self.seconds())
         self.fired.update(f"{each} while paging" for each in befallen)
         titles = self.vendor.inside(request.window, self.seconds())
-        kind = self._kind(request)
+        kind = self._kind(request, titles)
         if kind is None:
             return self._page(request, titles)
         self.fired[kind] += 1
@@ -137,7 +146,7 @@ class Faults:
             return replace(plain, retry_after=plain.retry_after or pause)
         return self._odd(kind, request, titles)
 
-    def _kind(self, request: Request) -> str | None:
+    def _kind(self, request: Request, titles: list[Title]) -> str | None:
         """Draw what is wrong with the answer; None: nothing."""
         if self.healed:
             return None
@@ -148,15 +157,21 @@ class Faults:
         kind = self.random.choices(self._kinds, self._weights)[0]
         if kind == "plain":
             return next(self._plain)
-        still = self._drifts[request.window] >= DRIFTS_AT_MOST
-        return None if kind in DRIFT and still else kind
+        if kind == "short" and len(self._shown(request, titles)) <= SHORTEST:
+            return None
+        return None if kind in DRIFT and self._holds_still(request.window) else kind
+
+    def _holds_still(self, window: Window) -> bool:
+        """Tell whether no answer about the window may be out of order, or lack a title."""
+        return window.start < self.drifts_from or self._drifts[window] >= DRIFTS_AT_MOST
 
     def _odd(self, kind: str, request: Request, titles: list[Title]) -> Reply:
         """Answer with a page, but not with the right one, or not in time."""
         if kind in DRIFT:
             self._drifts[request.window] += 1
             titles = self._drifted(kind, titles)
-        size = self.random.randint(2, self.vendor.page_size) if kind == "short" else None
+        most = len(self._shown(request, titles)) - 1
+        size = self.random.randint(SHORTEST, most) if kind == "short" else None
         whole = self._page(request, titles, size=size)
         if kind == "slow":
             return replace(whole, seconds=self.random.uniform(5.0, 55.0))
@@ -166,9 +181,14 @@ class Faults:
 
     def _page(self, request: Request, titles: list[Title], *, size: int | None = None) -> Reply:
         self._blanks[request.replica, request.window] = 0
+        shown = self._shown(request, titles)[:size]
+        reply = Reply(page(shown, self.seconds()), seconds=self.random.uniform(0.05, 0.8))
+        self.fired["edited behind an answer"] += sum(e.was_shown(self.seconds()) for e in shown)
+        return reply
+
+    def _shown(self, request: Request, titles: list[Title]) -> list[Title]:
         first = request.offset - 1
-        shown = titles[first : first + (size or self.vendor.page_size)]
-        return Reply(page(shown, self.seconds()), seconds=self.random.uniform(0.05, 0.8))
+        return titles[first : first + self.vendor.page_size]
 
     def _blank(self, request: Request, titles: list[Title]) -> Reply:
         """Answer without a body, often several times in a row."""

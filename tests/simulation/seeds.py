@@ -14,6 +14,7 @@ import asyncpg
 from pydantic import SecretStr
 
 from bibsync.collection import Collection, Sync
+from bibsync.fence import DEPOSED
 from bibsync.lease import Leases
 from bibsync.run import Order, Outcome, Summary
 from bibsync.source import Permit, Source
@@ -24,17 +25,22 @@ from tests.simulation.database import Database, Server
 from tests.simulation.faults import Faults
 from tests.simulation.loop import Stuck, VirtualLoop
 from tests.simulation.replica import Blow, GrantingAll, Replica
-from tests.simulation.titles import stock
+from tests.simulation.titles import OLDEST_S, old_stock, stock
 from tests.simulation.vendor import Reply, Request, Vendor, Wire
 from tests.simulation.verdict import Truth, Violation
 
 Running = asyncio.Task[Summary | None]
 FLUSH = "update leases set expires_at = '-infinity' where collection = $1"
+WAS_DEPOSED = """
+select f.epoch > r.epoch from runs r join fences f using (collection, stream)
+where collection = $1 and run = $2
+"""
 EPOCH = datetime(2024, 3, 1, tzinfo=UTC)
 """Second 0 of the loop."""
 DAY_S = 86400.0
 BEGIN_S = 3 * DAY_S + 34200.0
 """The first run: until then the library has bought for three days and a half."""
+STARTS = (*(EPOCH + days * DAY for days in (0, 0, 1, 2)), EPOCH - timedelta(seconds=OLDEST_S))
 STEPS = 2000
 """A run takes about so many at most."""
 PAUSES_S = (3.0, 17.0, 40.0, 200.0)
@@ -86,8 +92,9 @@ class World:
         self._draw = draw = Random(f"{seed} world")
         self._collection = _collection(draw, f"{seed} of {server.served}")
         self._vendor = Vendor([], draw.randint(3, 5), self.true, skew_s=_skew(draw))
-        self._faults = Faults(seed, self._vendor, loop.time, report.fired)
+        self._faults = Faults(seed, self._vendor, loop.time, EPOCH, report.fired)
         self._server_skew_s = _skew(draw)
+        self._clocks_right = self._vendor.skew_s == 0
         self._replicas: dict[str, Replica] = {}
         self._database = Database(
             server,
@@ -109,6 +116,8 @@ class World:
         """Live through it."""
         draw = self._draw
         self._vendor.titles += stock(draw, EPOCH, BEGIN_S, vendor_ahead_s=self._vendor.skew_s)
+        if self._collection.sync.start_date < EPOCH:
+            self._vendor.titles += old_stock(draw, EPOCH)
         self.number = self._enrolled()
         await asyncio.sleep(BEGIN_S)
         for _ in range(draw.randint(2, 4)):
@@ -125,7 +134,7 @@ class World:
     async def _round(self) -> None:
         """Have one replica run, or two at once."""
         draw = self._draw
-        if draw.random() < 0.15:
+        if draw.random() < 0.15 and self._collection.sync.start_date >= EPOCH:
             self._change_start()
         for each in (self._step_clock, self._flush_leases, self._stop_server):
             if draw.random() < 0.12:
@@ -168,13 +177,15 @@ class World:
                 wires.append(Wire(self._vendor, replica, self._answer))
             return wires[0].source(collection, permit)
 
+        wrong_s = _skew(self._draw) if skew_s is None else skew_s
+        self._clocks_right &= wrong_s == 0
         return Replica(
             name,
             self._database,
             source,
             Random(f"{self.seed} {name} {self.report.runs}"),
             self.true,
-            skew_s=_skew(self._draw) if skew_s is None else skew_s,
+            skew_s=wrong_s,
             fired=self._fired,
         )
 
@@ -201,7 +212,7 @@ class World:
 
     def _change_start(self) -> None:
         self._fired("start_date changed")
-        start = EPOCH + self._draw.choice((0, 1, 2)) * DAY
+        start = self._draw.choice(STARTS)
         self._collection = replace(
             self._collection, sync=replace(self._collection.sync, start_date=start)
         )
@@ -218,6 +229,7 @@ class World:
             self._server_skew_s += by_s
             return
         self._replicas[who].skew_s += by_s
+        self._clocks_right = False
         now = self._loop.time()
         for title in self._vendor.titles:
             if abs(title.shown_from - now) < 900.0:
@@ -226,7 +238,7 @@ class World:
     def _flush_leases(self) -> None:
         if not self._faults.healed:
             self._fired("leases flushed")
-            self._execute(FLUSH)
+            self._value(FLUSH)
 
     def _stop_server(self) -> None:
         if self._faults.healed:
@@ -257,6 +269,7 @@ class World:
             epoch=EPOCH,
             began=began,
             now=self._loop.time(),
+            slack_s=verdict.RIGHT_S if self._clocks_right else verdict.WRONG_S,
         )
         verdict.demand(self.server, self.number, truth, final=final)
 
@@ -269,10 +282,16 @@ class World:
         summary = run.result()
         if summary is not None:
             self._fired(f"run {summary.outcome}")
-            self.note(
-                "run", f"{summary.outcome}: {summary.problem.code if summary.problem else 'well'}"
-            )
+            code = summary.problem.code if summary.problem else "no problem"
+            self.note("run", f"{summary.outcome}, {code}")
+            self._demand_deposed(summary)
         return summary
+
+    def _demand_deposed(self, summary: Summary) -> None:
+        """Let a run be deposed only by one that took over."""
+        told = summary.problem.message if summary.problem else ""
+        if told == DEPOSED and not self._value(WAS_DEPOSED, summary.run):
+            raise Violation("5: a run says it was deposed, and nobody took over")
 
     def _fired(self, kind: str) -> None:
         self.report.fired[kind] += 1
@@ -283,10 +302,12 @@ class World:
         self.server.take_back("", conn)
         return numbers[self._collection.name]
 
-    def _execute(self, sql: str) -> None:
+    def _value(self, sql: str, *given: object) -> object:
         conn = self.server.lend("")
-        self.server.run(conn.execute(sql, self.number))
-        self.server.take_back("", conn)
+        try:
+            return self.server.run(conn.fetchval(sql, self.number, *given))
+        finally:
+            self.server.take_back("", conn)
 
 
 def _collection(draw: Random, name: str) -> Collection:
@@ -298,7 +319,7 @@ def _collection(draw: Random, name: str) -> Collection:
         account_key=SecretStr("key"),
         base_url="https://vendor.example/",
         sync=Sync(
-            start_date=EPOCH + draw.choice((0, 0, 1, 2)) * DAY,
+            start_date=draw.choice(STARTS),
             window=draw.choice((1, 1, 4)) * DAY,
             max_window=32 * DAY,
             windows_at_once=draw.choice((1, 2, 2)),

@@ -38,6 +38,7 @@ class Title:
         withdrawn_at: when it is gone for good.
         edited: when its record changed, in any order.
         amid: what happens to it once so many pages were asked for.
+        restless: how many times its record changes as soon as it was shown.
         controls: how many control numbers it has; other than one makes it a reject.
     """
 
@@ -49,6 +50,7 @@ class Title:
     withdrawn_at: float | None = None
     edited: list[float] = field(default_factory=list)
     amid: dict[str, int] = field(default_factory=dict)
+    restless: int = 0
     controls: int = 1
 
     def shown(self, at: float) -> bool:
@@ -74,6 +76,14 @@ class Title:
                 self.withdrawn_at = at
             case "edited":
                 self.edited.append(at)
+
+    def was_shown(self, at: float) -> bool:
+        """Change right behind an answer, if it does; tell whether."""
+        if not self.restless:
+            return False
+        self.restless -= 1
+        self.edited.append(at)
+        return True
 
     def marcxml(self, at: float) -> str:
         """Return its record as it is then."""

@@ -14,11 +14,14 @@ from bibsync.collection import Sync
 from bibsync.window import DAY, midnight_before
 from tests import journal
 from tests.checker import Purchased, first_violation
+from tests.journal import Entry
 from tests.simulation.database import Server
 from tests.simulation.vendor import Title
 
-SLACK_S = 1800.0
-"""Clocks are wrong by less, and a run takes less."""
+WRONG_S = 1800.0
+"""Clocks that are wrong are so by less."""
+RIGHT_S = 5.0
+"""What takes less time than this is not told apart where all clocks are right."""
 ROLLING_S = 86400.0
 
 RECORDS = "select control_number, marc::text as marc from records where collection = $1"
@@ -31,6 +34,11 @@ UNSOUND_RUNS = """
 select count(*) from runs where collection = $1
   and (finished is null or received <> new + changed + unchanged + rejected)
 """
+COUNTED_RUNS = """
+select run, new, changed from runs
+where collection = $1 and outcome in ('succeeded', 'partial', 'failed')
+"""
+"""Runs that came to their end by themselves: their counts are whole."""
 LIVE = "select covered from lanes where collection = $1 and lane = 0"
 UNCLOSED = "select count(*) from lanes where collection = $1 and lane <> 0 and closed_at is null"
 OPEN_WINDOWS = """
@@ -58,30 +66,44 @@ class Violation(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """What is true when a run ended that nothing disturbed, and that began at second `began`."""
+    """What is true when a run ended that nothing disturbed.
+
+    Attributes:
+        epoch: second 0.
+        began: when that run began, in seconds.
+        now: when it had ended.
+        slack_s: moments as near to each other as this aren't told apart.
+    """
 
     titles: Sequence[Title]
     sync: Sync
     epoch: datetime
     began: float
     now: float
+    slack_s: float
 
     def must_know(self, title: Title) -> bool:
         """Tell whether a reading that had to find the title is past."""
         if title.withdrawn_at is not None or title.moment < self.sync.start_date:
             return False
-        bought = self.second(title.moment)
-        prompt = title.prompt and bought < self.now - SLACK_S
+        prompt = title.prompt and self.second(title.moment) < self.began - self.slack_s
         return prompt or self.was_read(title, since=title.settled_from)
 
     def was_read(self, title: Title, *, since: float) -> bool:
-        """Tell whether the title's day had to be read after `since`: by an age, or just now."""
+        """Tell whether its day had to be read after `since`: by an age, or by this very run.
+
+        A day that was older than any age when it was read at first, and blank, is asked for again
+        as a blank one: its ages are counted from then.
+        """
         bought = self.second(title.moment)
-        if bought >= self.now - ROLLING_S + SLACK_S and since <= self.began:
-            return bought < self.now - SLACK_S
-        end = self.second(midnight_before(title.moment) + DAY)
-        ages = (end + age.total_seconds() for age in self.sync.reread)
-        return any(since + SLACK_S <= due <= self.now - SLACK_S for due in ages)
+        if bought >= self.now - ROLLING_S + self.slack_s and since <= self.began:
+            return bought < self.began - self.slack_s
+        first = title.settled_from if bought < 0 else self._end_of_day(title)
+        ages = (first + age.total_seconds() for age in self.sync.reread)
+        return any(since + self.slack_s <= due <= self.began - self.slack_s for due in ages)
+
+    def _end_of_day(self, title: Title) -> float:
+        return self.second(midnight_before(title.moment) + DAY)
 
     def second(self, moment: datetime) -> float:
         """Return the moment in seconds of the loop."""
@@ -129,9 +151,10 @@ def _violations(
     if final and count(BLANKS):
         yield "6: blank answers are still believed"
     ledger = {number: [_purchased(each) for each in truth.titles if _counts(truth, each)]}
-    violation = first_violation(server.run(journal.entries(conn, collection=number)), ledger)
-    if violation:
+    entries = server.run(journal.entries(conn, collection=number))
+    if violation := first_violation(entries, ledger):
         yield violation
+    yield from _of_counts(entries, rows(COUNTED_RUNS))
 
 
 def _of_titles(
@@ -165,11 +188,22 @@ def _least_edition(truth: Truth, title: Title, closed: Sequence[Mapping[str, dat
     ]
     least = len(since)
     for lane in closed:
-        opened = truth.second(lane["opened_at"]) - SLACK_S
+        opened = truth.second(lane["opened_at"]) - truth.slack_s
         inside = lane["from_at"] <= title.moment < lane["until_at"]
         if inside and title.settled_from <= opened:
             least = max(least, title.edition(opened))
     return least
+
+
+def _of_counts(entries: Sequence[Entry], runs: Sequence[Mapping[str, int]]) -> Iterator[str]:
+    stored: Counter[tuple[int | None, bool]] = Counter(
+        (entry.run, entry.version == 1) for entry in entries if entry.kind == "record"
+    )
+    for row in runs:
+        told = row["new"], row["changed"]
+        true = stored[row["run"], True], stored[row["run"], False]
+        if told != true:
+            yield f"2: run {row['run']} counts {told} new and changed records, and stored {true}"
 
 
 def _of_rejects(truth: Truth, found: Counter[str]) -> Iterator[str]:
@@ -183,9 +217,9 @@ def _of_rejects(truth: Truth, found: Counter[str]) -> Iterator[str]:
 def _of_coverage(truth: Truth, covered: Sequence[Any]) -> Iterator[str]:
     start = truth.second(truth.sync.start_date)
     spans = [(truth.second(each.lower), truth.second(each.upper)) for each in covered]
-    if not any(begin <= start and truth.began - SLACK_S <= end for begin, end in spans):
+    if not any(begin <= start and truth.began - truth.slack_s <= end for begin, end in spans):
         yield f"1: not covered from {truth.sync.start_date} to the present: {covered}"
-    if spans[-1][1] > truth.now + SLACK_S:
+    if spans[-1][1] > truth.now + truth.slack_s:
         yield f"1: the future is covered: {covered}"
 
 
