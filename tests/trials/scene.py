@@ -124,6 +124,7 @@ class Replica:
     """An installation at the scene's database, behind a wire of its own; commits bear its name."""
 
     name: str
+    lease_s: int
     installation: Installation
     tap: Tap
 
@@ -297,7 +298,7 @@ async def _replica(
                 sync=QUICK.replace("retries = 0", 'retries = 1\nmax_window = "1d"'),
                 more=more,
             )
-            yield Replica(name, installation, tap)
+            yield Replica(name, lease_s, installation, tap)
     finally:
         shutil.rmtree(folder)
 
