@@ -80,9 +80,14 @@ class _Perusal:
         self._reading = _reading(desk, piece)
 
     async def go(self) -> None:
+        asked = self._piece.window
         answer = await self._ask()
         if not self._clip_to_present():
             return
+        if self._piece.window != asked and answer.page.records:
+            answer = (
+                await self._ask()
+            )  # the first one may hold what is cut off, and offsets with it
         while True:
             answer, held = await self._opened(answer)
             verdict, known = self._judge(answer, held)

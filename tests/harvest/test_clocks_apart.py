@@ -1,5 +1,6 @@
 """Our clock and the vendor's apart, and what of time is asked for."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from world import MIDNIGHT, NOW, START, Script, World, bought, busy
@@ -175,4 +176,25 @@ async def test_a_reimport_ordered_by_a_clock_ahead_is_read_only_once_by_one_behi
     summary = await world.harvest()
 
     assert (summary.outcome, len(await world.lanes())) == ("succeeded", 1)
+    assert world.truth() == await world.stored()
+
+
+async def test_a_title_from_beyond_the_vendors_present_does_not_unsettle_the_last_day(world: World):
+    """The first answer is to a window that is cut off then: the rest of it is asked for anew."""
+    minute = timedelta(minutes=1)
+    world.configure(start_date=MIDNIGHT)
+    world.vendor.purchases = bought(3, since=MIDNIGHT, until=NOW - HOUR)
+    world.vendor.purchases += bought(1, since=NOW - minute, until=NOW)
+    world.vendor.purchases[-1] = replace(world.vendor.purchases[-1], key="beyond")
+    world.vendor.ahead_s = -120.0
+
+    first = await world.harvest()
+    world.now += HOUR
+    await world.harvest()
+
+    assert (first.outcome, first.tally.shifts, first.caught_up_to) == (
+        "succeeded",
+        0,
+        NOW - 2 * minute,
+    )
     assert world.truth() == await world.stored()

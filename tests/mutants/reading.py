@@ -257,6 +257,24 @@ SHIFTING = (
         ),
     ),
     Mutant(
+        name="a window that is cut off goes on with the answer to the whole of it",
+        guarantee=7,
+        mechanism="a window that is cut to the vendor's present is asked for anew",
+        edits=(
+            Edit(
+                "bibsync/perusal.py",
+                "if self._piece.window != asked and answer.page.records:",
+                "if asked is None:",
+            ),
+        ),
+        tests=(
+            of(
+                "tests/harvest/test_clocks_apart.py",
+                "test_a_title_from_beyond_the_vendors_present_does_not_unsettle_the_last_day",
+            ),
+        ),
+    ),
+    Mutant(
         name="a record of another page goes unnoticed",
         guarantee=7,
         mechanism="a control number that was on another page is a shift",
