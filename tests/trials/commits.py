@@ -73,7 +73,7 @@ async def lost(played: Scene, words: tuple[str, ...], most: int, random: Random)
         if struck.total() == most - 1:
             return Trap([each for each in wanted if each.what in AT_LAST], random.choice([1, 2]))
         others = [each for each in wanted if each.what != AT_FIRST or last != AT_FIRST]
-        nths.append(random.choice([1, 1, 3, 8] if {*nths[-IN_A_ROW:]} != {1} else [3, 8]))
+        nths.append(random.choice([3, 8] if nths[-IN_A_ROW:] == [1] * IN_A_ROW else [1, 1, 3, 8]))
         return Trap(others, nths[-1])
 
     async def lose(running: Running) -> Then:
