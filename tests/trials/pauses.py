@@ -27,6 +27,7 @@ from tests.trials.tap import Point, Then, Trap
 EACH = 6
 """Pauses that share a library."""
 POINTS = (*PAGE, *WINDOW, *TAKE_OVER, *END)
+WITHIN_S = 240.0
 DEPOSED = 11
 UNAVAILABLE = 7
 """A lease of two seconds is given up where a third of a second was too short to renew it in."""
@@ -107,7 +108,7 @@ async def paused(played: Scene, words: Sequence[str], point: Point | None, rando
         played.vendor.then(random.randint(1, 8), lambda: (held.set(), running.send(signal.SIGSTOP)))
     others: asyncio.Task[Ended] | None = None
     async with asyncio.TaskGroup() as group:
-        ending = group.create_task(running.ended(), name="the run that is paused")
+        ending = group.create_task(running.ended(within_s=WITHIN_S), name="the run that is paused")
         ending.add_done_callback(lambda _: held.set())
         await held.wait()
         if not ending.done():
@@ -132,7 +133,7 @@ async def _meanwhile(
     if random.random() < OVERLAPS:
         played.vendor.then(random.randint(1, 8), until.set)
     running = await other.begin(RUN_ONCE)
-    ending = group.create_task(running.ended(), name="the run that takes over")
+    ending = group.create_task(running.ended(within_s=WITHIN_S), name="the run that takes over")
     ending.add_done_callback(lambda _: until.set())
     await until.wait()
     return ending

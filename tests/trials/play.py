@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import loaded
 
+from bibsync.errors import first_of
 from bibsync.store.embedded import EmbeddedPostgres
 from tests import redis_server
 from tests.redis_server import RedisServer
@@ -131,7 +132,8 @@ async def _together(stage: Stage, due: Sequence[Group]) -> list[Result]:
             except Violated as violated:
                 return Result(group, Counter(), str(violated))
             except Exception as failed:  # noqa: BLE001 - whatever it is, its seed must be told
-                return Result(group, Counter(), f"{type(failed).__name__}: {failed}")
+                cause = first_of(failed) if isinstance(failed, ExceptionGroup) else failed
+                return Result(group, Counter(), f"{type(cause).__name__}: {cause}")
             return Result(group, struck)
 
     async with asyncio.TaskGroup() as tasks:
