@@ -184,9 +184,18 @@ async def hold(
         go_on_if_cancelled()
         raise first_of(failed) from None
     finally:
-        with suppress(*store.DISCONNECTED):
-            async with within(ttl.total_seconds() / 3):
-                await where.release(key, holder)
+        try:
+            await _release(where, key, holder, ttl=ttl)
+        except asyncio.CancelledError:  # perhaps before it was sent: nobody else would free it
+            await _release(where, key, holder, ttl=ttl)
+            raise
+
+
+async def _release(where: Leases, key: Key, holder: Holder, *, ttl: timedelta) -> None:
+    """Free the lease; where that can't be done now, it runs out by itself."""
+    with suppress(*store.DISCONNECTED):
+        async with within(ttl.total_seconds() / 3):
+            await where.release(key, holder)
 
 
 def go_on_if_cancelled() -> None:

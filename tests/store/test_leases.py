@@ -246,6 +246,35 @@ async def test_a_cancellation_that_comes_together_with_a_lost_lease_is_not_forgo
     assert working.cancelled()
 
 
+async def test_a_release_that_is_cancelled_is_made_once_more(weak: Weak, key: Key):
+    """Else the lease stays until it runs out, though its run is over."""
+    releases: list[Holder] = []
+    never = asyncio.Event()
+
+    class Slow:
+        """A back end whose first release doesn't come through before it is cancelled."""
+
+        take, renew = weak.take, weak.renew
+
+        async def release(self, key: Key, holder: Holder) -> None:
+            releases.append(holder)
+            if len(releases) == 1:
+                working.cancel()
+                await never.wait()
+            await weak.release(key, holder)
+
+    async def work() -> None:
+        async with hold(Slow(), key):
+            pass
+
+    working = asyncio.create_task(work(), name="work")
+    await asyncio.wait([working])
+
+    assert working.cancelled()
+    assert len(releases) == 2
+    assert await is_free(weak.where, key)
+
+
 async def test_a_lease_that_ran_out_and_that_nobody_holds_is_taken_again(
     weak: Weak, key: Key, expire: Expire
 ):
