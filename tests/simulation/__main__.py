@@ -37,12 +37,14 @@ def _replay(url: str, seed: int) -> int:
 def _live_through(url: str, seeds: range, jobs: int) -> int:
     began = time.monotonic()
     totals = live_through(url, seeds, jobs)
-    for kind, times in sorted(totals.fired.items()):
-        _say(f"{times:>10} {kind}")
+    for heading, counted in (("Faults", totals.fired), ("Runs", totals.outcomes)):
+        _say(f"{heading}:")
+        for kind, times in sorted(counted.items()):
+            _say(f"{times:>10} {kind}")
     for seed, violation in totals.violations:
         _say(f"seed {seed}: {violation}")
     _say(
-        f"{totals.seeds} seeds, {totals.fired.total()} faults, {totals.runs} runs, "
+        f"{totals.seeds} seeds, {totals.fired.total()} faults, {totals.outcomes.total()} runs, "
         f"{totals.requests} requests, {len(totals.violations)} violations, "
         f"{time.monotonic() - began:.0f} s"
     )

@@ -23,6 +23,7 @@ from asyncpg.transaction import Transaction
 
 from bibsync.store import fences, schema, windows
 from tests import journal
+from tests.simulation.loop import Stuck
 
 PREPARE = """
 create schema simulated;
@@ -67,11 +68,17 @@ class Server:
         self.statements: Counter[str] = Counter()
 
     def run(self, work: Work) -> Any:
-        """Have it done by the real loop while the one that runs, the virtual one, stands still."""
+        """Have it done by the real loop while the one that runs, the virtual one, stands still.
+
+        Raises:
+            Stuck: the server gives no answer.
+        """
         running = asyncio._get_running_loop()
         asyncio._set_running_loop(None)
         try:
             return self._loop.run_until_complete(work)
+        except TimeoutError:
+            raise Stuck("a statement waits in the server for what never comes") from None
         finally:
             asyncio._set_running_loop(running)
 

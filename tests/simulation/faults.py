@@ -68,7 +68,7 @@ WEIGHTS = {
     "short": 12,
     "broken off": 3,
     "hidden": 16,
-    "hidden all": 1,
+    "hidden all": 3,
     "moved": 9,
 }
 RATES = (0.08, 0.2, 0.35, 0.5)

@@ -32,26 +32,26 @@ class Totals:
     """What many seeds came to."""
 
     seeds: int = 0
-    runs: int = 0
     requests: int = 0
     fired: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
     violations: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, report: Report) -> None:
         """Count a seed."""
         self.seeds += 1
-        self.runs += report.runs
         self.requests += report.requests
         self.fired += report.fired
+        self.outcomes += report.outcomes
         if report.violation is not None:
             self.violations.append((report.seed, report.violation))
 
     def merge(self, other: "Totals") -> None:
         """Count what another process did."""
         self.seeds += other.seeds
-        self.runs += other.runs
         self.requests += other.requests
         self.fired += other.fired
+        self.outcomes += other.outcomes
         self.violations = sorted([*self.violations, *other.violations])
 
 

@@ -57,7 +57,7 @@ class Report:
     seed: int
     violation: str | None = None
     fired: Counter[str] = field(default_factory=Counter)
-    runs: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
     requests: int = 0
     history: list[tuple[float, str, str]] = field(default_factory=list)
 
@@ -96,6 +96,7 @@ class World:
         self._server_skew_s = _skew(draw)
         self._clocks_right = self._vendor.skew_s == 0
         self._replicas: dict[str, Replica] = {}
+        self._started = 0
         self._database = Database(
             server,
             Random(f"{seed} wire"),
@@ -125,7 +126,7 @@ class World:
             await asyncio.sleep(draw.choice(GAPS_S))
         self._heal()
         await self._undisturbed()
-        if draw.random() < 0.3:
+        if draw.random() < 0.25:
             await asyncio.sleep(draw.choice((1, 2, 5, 9)) * DAY_S)
             await self._undisturbed()
         await asyncio.sleep(66 * DAY_S)
@@ -157,7 +158,7 @@ class World:
             self._fired("lease granted to all")
             leases = GrantingAll()
         wait = HEALED_WAIT if calm else draw.choice((timedelta(0), timedelta(seconds=90)))
-        self.report.runs += 1
+        self._started += 1
         self.note(name, f"starts {order.lane if order.force_reimport else 'a run'}")
         return replica.start(
             self._collection,
@@ -183,7 +184,7 @@ class World:
             name,
             self._database,
             source,
-            Random(f"{self.seed} {name} {self.report.runs}"),
+            Random(f"{self.seed} {name} {self._started}"),
             self.true,
             skew_s=wrong_s,
             fired=self._fired,
@@ -222,13 +223,16 @@ class World:
         if self._faults.healed:
             return
         by_s = self._draw.choice((-300.0, -60.0, -5.0, 5.0, 60.0, 300.0))
-        who = self._draw.choice(("server", *self._replicas))
-        self._fired("clock stepped back" if by_s < 0 else "clock stepped forward")
+        who = self._draw.choice(("server", "vendor", *self._replicas))
+        self._fired(f"clock of {who if who in ('server', 'vendor') else 'a replica'} stepped")
         self.note(who, f"clock steps by {by_s} s")
         if who == "server":
             self._server_skew_s += by_s
             return
-        self._replicas[who].skew_s += by_s
+        if who == "vendor":
+            self._vendor.step_clock(by_s)
+        else:
+            self._replicas[who].skew_s += by_s
         self._clocks_right = False
         now = self._loop.time()
         for title in self._vendor.titles:
@@ -274,17 +278,18 @@ class World:
         verdict.demand(self.server, self.number, truth, final=final)
 
     def _note_end(self, run: Running) -> Summary | None:
-        if run.cancelled():
-            return None
-        error = run.exception()
+        """Return the run's summary, None where it was cancelled or its process crashed."""
+        error = None if run.cancelled() else run.exception()
         if error is not None:
             raise Violation(f"a defect ended a run: {error!r}") from error
-        summary = run.result()
-        if summary is not None:
-            self._fired(f"run {summary.outcome}")
-            code = summary.problem.code if summary.problem else "no problem"
-            self.note("run", f"{summary.outcome}, {code}")
-            self._demand_deposed(summary)
+        summary = None if run.cancelled() else run.result()
+        if summary is None:
+            self.report.outcomes["cancelled or crashed"] += 1
+            return None
+        self.report.outcomes[summary.outcome] += 1
+        code = summary.problem.code if summary.problem else "no problem"
+        self.note("run", f"{summary.outcome}, {code}")
+        self._demand_deposed(summary)
         return summary
 
     def _demand_deposed(self, summary: Summary) -> None:

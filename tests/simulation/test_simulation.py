@@ -15,7 +15,7 @@ LOST = {f"connection lost {when} {what}" for when in ("before", "after") for wha
 AMID = {f"{what} while paging" for what in ("shown", "withdrawn", "edited")}
 BLOWS = {"crash", "cancellation", "pause"}
 ORDERS = {"order: reimport", "order: backfill", "order: limited", "start_date changed"}
-WORLDS = {"clock stepped back", "clock stepped forward", "leases flushed", "server stopped"}
+CLOCKS = {f"clock of {whose} stepped" for whose in ("server", "vendor", "a replica")}
 KINDS = {
     *PLAIN,
     *(set(WEIGHTS) - {"plain"}),
@@ -23,9 +23,12 @@ KINDS = {
     *AMID,
     *BLOWS,
     *ORDERS,
-    *WORLDS,
+    *CLOCKS,
     "blank and believed",
+    "edited behind an answer",
     "lease granted to all",
+    "leases flushed",
+    "server stopped",
 }
 """Every kind of fault, each of which fires in each hundred seeds."""
 
@@ -49,8 +52,10 @@ def test_every_guarantee_is_kept_amid_faults(simulated: Server, chunk: int):
 
 def test_a_seed_is_one_history(simulated: Server):
     """What is asked and committed, and when, depends on the seed alone."""
-    for seed in range(3):
+    told = set()
+    for seed in range(10):
         once, again = simulate(simulated, seed), simulate(simulated, seed)
+        told |= {what for _, _, what in once.history}
 
         assert once.history == again.history
-        assert {"commit", "alone"} <= {what for _, _, what in once.history}
+    assert told >= {"commit", "alone"}

@@ -17,7 +17,7 @@ AMID = 60
 def stock(draw: Random, epoch: datetime, begin_s: float, *, vendor_ahead_s: float) -> list[Title]:
     """Draw the titles that are bought from `epoch` on; the first run is at second `begin_s`."""
     titles = []
-    for number in range(draw.choice((5, 10, 20, 35))):
+    for number in range(draw.choice((5, 10, 18, 28))):
         bought = _bought(draw, begin_s)
         shown = max(0.0, bought - vendor_ahead_s)
         title = Title(

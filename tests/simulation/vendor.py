@@ -132,6 +132,14 @@ class Vendor:
     def now(self) -> datetime:
         return self.true() + timedelta(seconds=self.skew_s)
 
+    def step_clock(self, by_s: float) -> None:
+        """Set the clock; what is bought from now on is stamped by it."""
+        now, step = self.now(), timedelta(seconds=by_s)
+        self.skew_s += by_s
+        for title in self.titles:
+            if title.moment > now:
+                title.moment += step
+
     def count_request(self, at: float) -> list[str]:
         """Count a request; return what befell titles just before it."""
         self.requests += 1
