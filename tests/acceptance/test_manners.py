@@ -174,7 +174,12 @@ async def test_a_second_signal_ends_a_run_at_once(
 
 
 async def test_a_signal_while_the_program_is_being_loaded_is_no_traceback(bare: Installation):
+    """Before that it is the interpreter's, which has words of its own."""
     running = await bare.start("status")
+    loaded = Path(f"/proc/{running.process.pid}/maps")
+    async with asyncio.timeout(30):
+        while "/site-packages/" not in loaded.read_text():  # noqa: ASYNC110, ASYNC240 - no event
+            await asyncio.sleep(0)
     running.send(signal.SIGINT)
 
     ended = await running.ended()

@@ -110,7 +110,11 @@ FLAT = (
         guarantee=11,
         mechanism="a body is decoded in bounded parts and given up beyond a bound",
         edits=(
-            Edit("bibsync/sources/body.py", "if decoded > MOST_BYTES:", "if decoded < 0:"),
+            Edit(
+                "bibsync/sources/body.py",
+                "if decoded > MOST_BYTES or received > MOST_PACKED:",
+                "if decoded < 0:",
+            ),
             Edit(
                 "bibsync/sources/body.py",
                 "if decoded > RATIO_FROM and decoded > received * MOST_RATIO:",
