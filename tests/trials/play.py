@@ -145,7 +145,7 @@ async def _together(stage: Stage, due: Sequence[Group]) -> list[Result]:
 async def _servers() -> AsyncIterator[Servers]:
     folder = Path(tempfile.mkdtemp(prefix="bibsync-trials-"))
     postgres = EmbeddedPostgres(
-        folder / "state",
+        folder,
         fsync="off",
         full_page_writes="off",
         synchronous_commit="off",
