@@ -30,7 +30,8 @@ POINTS = (*PAGE, *WINDOW, *TAKE_OVER, *END)
 WITHIN_S = 240.0
 DEPOSED = 11
 UNAVAILABLE = 7
-"""A lease of two seconds is given up where a third of a second was too short to renew it in."""
+"""A lease of two seconds is given up where a third of a second was too short to renew it in; and a
+run that was paused before it took over gives up a connection that took ten seconds to make."""
 FINE = {0, 3, 6, DEPOSED}
 """What a run may end with that wasn't deposed: 3 and 6 where its vendor errs."""
 LEASES_S = (2, 60)
@@ -160,7 +161,7 @@ async def _judge(played: Scene, since: int, ended: dict[Replica, Ended]) -> None
         mine = {
             (e.stream, e.epoch) for e in told if e.kind == "raised" and e.writer == replica.name
         }
-        expected = FINE
+        expected = FINE if mine else FINE | {UNAVAILABLE}
         if mine & abandoned:
             expected = {DEPOSED, UNAVAILABLE} if replica.lease_s == LEASES_S[0] else {DEPOSED}
         if its.code not in expected:
