@@ -41,6 +41,8 @@ POLL_S = 0.5
 """How often a waiting run looks whether the lease came free."""
 MISSED_AT_MOST_S = 30.0
 """How long a waiting run bears with a database that is away."""
+STOPPED_S = 5.0
+"""How long a process that was stopped may take, at least, to learn whether it still holds."""
 LASTING = 5 / 6
 """How much of its time to live a lease that isn't renewed is relied upon."""
 START_TOLERANCE_S = 2.0
@@ -291,9 +293,9 @@ async def _keep(
     """Renew until cancelled; the deadline is counted from when the last good renewal began.
 
     A process that was stopped beyond the deadline tries once more, also where it was stopped amid a
-    renewal: that one's time-out tells nothing of the database. A lease that ran out or was
-    forgotten, and that nobody holds, is taken again: whether another run was there in between is
-    for the fence to say.
+    renewal: that one's time-out tells nothing of the database. It asks no vendor meanwhile, so that
+    may take longer. A lease that ran out or was forgotten, and that nobody holds, is taken again:
+    whether another run was there in between is for the fence to say.
     """
     ttl_s = ttl.total_seconds()
     failed: BaseException | None = None
@@ -303,7 +305,7 @@ async def _keep(
         left_s = tenure.left_s
         if failed and left_s <= 0:
             raise store.unavailable(failed)
-        limit_s = min(ttl_s / 6, left_s if left_s > 0 else ttl_s)
+        limit_s = min(ttl_s / 6, left_s) if left_s > 0 else max(ttl_s / 6, STOPPED_S)
         try:
             async with within(limit_s):
                 held = await where.renew(key, tenure.holder, ttl=ttl) or not await where.take(

@@ -71,6 +71,7 @@ class Weak:
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     answer_lost: bool = False
     hanging: bool = False
+    late_s: float = 0.0
 
     async def take(self, key: Key, holder: Holder, *, ttl: timedelta) -> Held | None:
         self.taking()
@@ -84,6 +85,7 @@ class Weak:
         self.renewing()
         if self.hanging:
             await asyncio.Event().wait()
+        await asyncio.sleep(self.late_s)
         held = await self.where.renew(key, holder, ttl=ttl)
         self.renewed.set()
         return held
@@ -480,6 +482,23 @@ async def test_a_process_that_was_stopped_amid_a_renewal_finds_that_it_was_depos
         async with hold(weak, key, ttl=ttl):
             await pool.execute("update leases set expires_at = '-infinity'")
             await weak.where.take(key, lease.this_process(), ttl=TTL)
+            await asyncio.Event().wait()
+
+    with pytest.raises(LeaseLost):
+        await work()
+
+
+async def test_a_process_that_was_stopped_waits_until_it_is_told_that_it_was_deposed(
+    weak: Weak, key: Key, pool: Pool
+):
+    """Its lease is over already: to hear so late costs nothing, to guess tells something wrong."""
+
+    async def work() -> None:
+        async with hold(weak, key, ttl=SHORT):
+            await pool.execute("update leases set expires_at = '-infinity'")
+            await weak.where.take(key, lease.this_process(), ttl=TTL)
+            weak.late_s = SHORT.total_seconds() / 2
+            stop_the_loop(SHORT.total_seconds())
             await asyncio.Event().wait()
 
     with pytest.raises(LeaseLost):
