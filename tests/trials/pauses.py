@@ -16,6 +16,7 @@ from random import Random
 from installation import Ended, Running
 
 from bibsync import store
+from bibsync.replicas import client
 from bibsync.simulator import Faults
 from tests import journal
 from tests.journal import Entry
@@ -30,8 +31,8 @@ POINTS = (*PAGE, *WINDOW, *TAKE_OVER, *END)
 WITHIN_S = 240.0
 DEPOSED = 11
 UNAVAILABLE = 7
-"""A lease of two seconds is given up where a third of a second was too short to renew it in; and a
-run that was paused before it took over gives up a connection that took ten seconds to make."""
+CONNECTING_S = {"database_unavailable": store.ACQUIRE_S, "redis_unavailable": client.START_S}
+"""A run that was paused for longer while it connected, before it took over, gives up with these."""
 FINE = {0, 3, 6, DEPOSED}
 """What a run may end with that wasn't deposed: 3 and 6 where its vendor errs."""
 LEASES_S = (2, 60)
@@ -95,6 +96,7 @@ async def paused(played: Scene, words: Sequence[str], point: Point | None, rando
     first, other = played.replicas
     since = await played.conn.fetchval(LAST)
     held, free = asyncio.Event(), asyncio.Event()
+    loop, paused_s = asyncio.get_running_loop(), 0.0
 
     async def stop(running: Running) -> Then:
         running.send(signal.SIGSTOP)
@@ -113,14 +115,19 @@ async def paused(played: Scene, words: Sequence[str], point: Point | None, rando
         ending.add_done_callback(lambda _: held.set())
         await held.wait()
         if not ending.done():
+            began = loop.time()
             others = await _meanwhile(played, other, random, group)
             free.set()
             running.send(signal.SIGCONT)
+            paused_s = loop.time() - began
     free.set()
     played.vendor.forget()
     if others is None:
         return MISSED
-    await _judge(played, since, {first: ending.result(), other: others.result()})
+    told = await _nobody_writes_late(played, since)
+    abandoned = {tuple(row) for row in await played.conn.fetch(ABANDONED)}
+    _judge(told, abandoned, first, ending.result(), paused_s=paused_s)
+    _judge(told, abandoned, other, others.result(), paused_s=0)
     chosen = A_REQUEST if trap is None else points.RANDOM
     return f"{point or chosen}, exit {ending.result().code}"
 
@@ -147,8 +154,8 @@ async def expire(played: Scene) -> None:
     played.forget(f"bibsync:lease:{scope}:*")
 
 
-async def _judge(played: Scene, since: int, ended: dict[Replica, Ended]) -> None:
-    """Check that nobody wrote after being deposed, and that whoever was ended so."""
+async def _nobody_writes_late(played: Scene, since: int) -> list[Entry]:
+    """Check that nobody wrote after being deposed; return what was written."""
     told = await journal.entries(played.conn, after=since)
     raised: dict[str, Entry] = {}
     for each in told:
@@ -156,13 +163,21 @@ async def _judge(played: Scene, since: int, ended: dict[Replica, Ended]) -> None
             raised[each.stream] = each
         elif (by := raised.get(each.stream)) and (each.writer, each.epoch) != (by.writer, by.epoch):
             raise Violated(f"{each.writer} wrote {each.kind} after {by.writer} had taken over")
-    abandoned = {tuple(row) for row in await played.conn.fetch(ABANDONED)}
-    for replica, its in ended.items():
-        mine = {
-            (e.stream, e.epoch) for e in told if e.kind == "raised" and e.writer == replica.name
-        }
-        expected = FINE if mine else FINE | {UNAVAILABLE}
-        if mine & abandoned:
-            expected = {DEPOSED, UNAVAILABLE} if replica.lease_s == LEASES_S[0] else {DEPOSED}
-        if its.code not in expected:
-            raise Violated(f"{replica.name} ended with {its.code}, not {expected}: {its.err}")
+    return told
+
+
+def _judge(
+    told: Sequence[Entry],
+    abandoned: set[tuple[str, int]],
+    replica: Replica,
+    its: Ended,
+    *,
+    paused_s: float,
+) -> None:
+    """Check that a run ended as deposed if it was, and else as one that was never paused."""
+    mine = {(e.stream, e.epoch) for e in told if e.kind == "raised" and e.writer == replica.name}
+    fine = {DEPOSED} if mine & abandoned else FINE
+    if not mine and any(code in its.err and s <= paused_s for code, s in CONNECTING_S.items()):
+        fine = {UNAVAILABLE}
+    if its.code not in fine:
+        raise Violated(f"{replica.name} ended with {its.code}, not {fine}: {its.err}")
