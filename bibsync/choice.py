@@ -264,7 +264,8 @@ def _due_days(known: Known, memory: Memory) -> Iterator[Piece]:
     taken = _busy(known, memory) + memory.again
     width = memory.width(Kind.REREAD, LIVE, known.sync)
     for due in known.days_due:
-        for part in coverage.subtract(known.clipped([due]), taken):
+        in_the_way = [window for window in taken if window.overlaps(due)]
+        for part in coverage.subtract(known.clipped([due]), in_the_way):
             yield Piece(Kind.REREAD, LIVE, memory.cut(part, width, _first_of))
 
 

@@ -6,6 +6,7 @@ Pure arithmetic: no clock, no database.
 
 from collections.abc import Iterable
 from datetime import datetime
+from operator import attrgetter
 
 from bibsync.window import Window
 
@@ -15,7 +16,7 @@ Coverage = tuple[Window, ...]
 def union(windows: Iterable[Window]) -> Coverage:
     """Return the windows merged where they overlap or touch."""
     merged: list[Window] = []
-    for window in sorted(windows):
+    for window in sorted(windows, key=attrgetter("start")):
         if merged and window.start <= merged[-1].end:
             if window.end > merged[-1].end:
                 merged[-1] = Window(merged[-1].start, window.end)
@@ -37,7 +38,7 @@ def subtract(windows: Iterable[Window], taken: Iterable[Window]) -> Coverage:
                 left.append(Window(start, hole.start))
             start = hole.end
         if start < window.end:
-            left.append(Window(start, window.end))
+            left.append(window if start == window.start else Window(start, window.end))
     return tuple(left)
 
 

@@ -61,7 +61,11 @@ class Reading:
     whole: bool = True
     """False while pages before the resumption aren't known."""
     gave: bool = False
-    """Whether the window ever gave a record: from then on an empty answer isn't its end."""
+    """Whether the window ever gave a record: from then on a blank answer isn't its end."""
+    gave_now: bool = False
+    """Whether it gave this reading one: then an empty collection isn't its end either.
+
+    What an earlier run received may have been withdrawn since."""
     _overlap: tuple[str, ...] = ()
     _seen: set[str] = field(default_factory=set)
     _repeats: set[str] = field(default_factory=set)
@@ -105,25 +109,28 @@ class Reading:
 
         A loose pass that ends so proves nothing, and agrees with no other.
         """
-        if self.loose:
-            return self._end_pass(proven=not self.gave)
-        return self._shift() if self.gave else Verdict.ENDED
+        return self._take_nothing(gave=self.gave)
 
     def loosen(self) -> None:
         """Give up asking for the last record again; begin the first loose pass."""
         self.loose = True
         self._begin()
 
+    def _take_nothing(self, *, gave: bool) -> Verdict:
+        if self.loose:
+            return self._end_pass(proven=not gave)
+        return self._shift() if gave else Verdict.ENDED
+
     def _take_guarded(self, page: Sequence[Name]) -> tuple[Verdict, int]:
         if self.received == 0 and not page:
-            return self.take_blank(), 0
+            return self._take_nothing(gave=self.gave_now), 0
         known = min(len(self._overlap), len(page))
         if tuple(page[:known]) != self._overlap[: max(known, 1)]:
             return self._shift(), 0
         fresh = page[known:]
         if not fresh:
             return self._without_new(known), known
-        self.gave = True
+        self.gave = self.gave_now = True
         repeats = {name for name in self._seen.intersection(fresh) if identified(name)}
         if repeats - self._repeats:
             self._repeats |= repeats
@@ -150,7 +157,7 @@ class Reading:
         self._overlap = tuple(page[mark:])
 
     def _see(self, page: Iterable[Name]) -> None:
-        self.gave = True
+        self.gave = self.gave_now = True
         self._seen.update(page)
 
     def _mark(self, page: Sequence[Name]) -> int:
@@ -172,7 +179,7 @@ class Reading:
 
     def _take_loosely(self, page: Sequence[Name]) -> tuple[Verdict, int]:
         if not page:
-            return self.take_blank(), 0
+            return self._take_nothing(gave=self.gave_now), 0
         first = self.offset
         known = 1 if self.received and page and page[0] in self._seen else 0
         if self._seen.issuperset(page):

@@ -39,6 +39,8 @@ class Window:
 
     def clipped(self, start: datetime, end: datetime) -> "Window | None":
         """Return the part inside [start, end), None where there is none."""
+        if start <= self.start and self.end <= end:
+            return self
         start, end = max(self.start, start), min(self.end, end)
         return Window(start, end) if start < end else None
 

@@ -207,6 +207,22 @@ def test_nothing_where_something_was_is_a_shift(blank: bool):  # noqa: FBT001 - 
     assert reader.reading.offset == 1
 
 
+def test_what_an_earlier_run_received_may_have_been_withdrawn_since():
+    resumed = Reading.resumed(PAGE, last_key="gone", last_pos=1)
+
+    first, again = resumed.take([])[0], resumed.take([])[0]
+
+    assert (first, again) == (Verdict.SHIFTED, Verdict.ENDED)
+
+
+def test_a_blank_answer_is_no_end_of_what_gave_an_earlier_run_records():
+    resumed = Reading.resumed(PAGE, last_key="k50", last_pos=50)
+
+    verdicts = [resumed.take([])[0], resumed.take_blank()]
+
+    assert verdicts == [Verdict.SHIFTED] * 2
+
+
 def test_the_last_identified_record_is_asked_for_again():
     reader = Reader(["k1", "k2", "k3", "#a", "#b"])
 

@@ -309,7 +309,7 @@ SHIFTING = (
         edits=(
             Edit(
                 "bibsync/reading.py",
-                "return self._shift() if self.gave else Verdict.ENDED",
+                "return self._shift() if gave else Verdict.ENDED",
                 "return Verdict.ENDED",
             ),
         ),
