@@ -2,7 +2,7 @@
 
 A window that fails is left uncovered, with the time of its failure, and not chosen again by this
 run. Five different ones failing in a row at a host, refused credentials, a pause longer than a run
-waits, or a collection that left the configuration end the run; what was stored stays.
+waits, or a collection that is paused or left the configuration end the run; what was stored stays.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ from bibsync.errors import (
     first_of,
 )
 from bibsync.fence import Fence
-from bibsync.perusal import LEFT, Desk, TooWide, peruse
+from bibsync.perusal import Desk, TooWide, peruse
 from bibsync.run import Order, Outcome
 from bibsync.source import present
-from bibsync.store import Connection, collections, lanes, runs, windows
+from bibsync.store import Connection, lanes, pauses, runs, windows
 from bibsync.window import Window
 
 PARKED_AT_MOST = timedelta(hours=1)
@@ -196,8 +196,7 @@ class Course:
         cutoff = desk.memory.present(now, present(now, desk.source.skew()))
 
         async def query(conn: Connection) -> Known:
-            if not await collections.is_enabled(conn, self._key[0]):
-                raise CollectionPaused(LEFT)
+            await pauses.demand_open(conn, self._key[0])
             return await outlook.look(
                 conn,
                 self._key,

@@ -24,10 +24,9 @@ from bibsync.ask import Breaker, Inquiry
 from bibsync.errors import CollectionPaused, Problem, SourceBusy, SourceError, first_of
 from bibsync.fence import Fence
 from bibsync.item import Items
-from bibsync.perusal import LEFT
 from bibsync.run import Outcome, Tally
 from bibsync.source import Describing, Source
-from bibsync.store import Connection, collections, runs, titles
+from bibsync.store import Connection, collections, pauses, runs, titles
 from bibsync.store.titles import Described, Due
 
 AT_ONCE = 4
@@ -102,9 +101,7 @@ class LookUps:
         if self._source is None:
             return
         try:
-            self._tally.to_look_up = await self._fence.read(
-                lambda conn: titles.count_due(conn, self._collection, self._began)
-            )
+            self._tally.to_look_up = await self._fence.read(self._count_due)
             if await self._look_up_some(self._source):
                 async with asyncio.TaskGroup() as group:
                     workers = [
@@ -139,6 +136,10 @@ class LookUps:
         self.problem = error.problem
         self._paused = isinstance(error, CollectionPaused)
         self._tally.unanswered = max(0, self._tally.to_look_up - self._tally.received)
+
+    async def _count_due(self, conn: Connection) -> int:
+        await pauses.demand_open(conn, self._collection)
+        return await titles.count_due(conn, self._collection, self._began)
 
     async def _work(self, source: Describing) -> None:
         while await self._look_up_some(source):
@@ -207,7 +208,7 @@ class LookUps:
         tally.unanswered += len(answer.absent)
         log.info(events.TITLES_DESCRIBED, titles=len(told), absent=len(answer.absent))
         if not enabled:
-            raise CollectionPaused(LEFT)
+            await self._fence.read(lambda conn: pauses.demand_open(conn, collection))
 
     async def _fail(self, asked: Asked, busy: SourceBusy) -> None:
         """Leave titles on the list with the reason; ask for several once more, in halves.

@@ -18,13 +18,13 @@ from bibsync.choice import Kind, Memory, Piece
 from bibsync.collection import Sync
 from bibsync.contents import Contents, Place, Written
 from bibsync.daybook import Daybook
-from bibsync.errors import CollectionPaused, SourceBusy, SourceError
+from bibsync.errors import SourceBusy, SourceError
 from bibsync.fault import Fault
 from bibsync.fence import Fence
 from bibsync.reading import MOST_SHIFTS, Reading, Verdict
 from bibsync.run import Tally
 from bibsync.source import Source, present
-from bibsync.store import Connection, blanks, days, lanes, records, windows
+from bibsync.store import Connection, blanks, days, lanes, pauses, records, windows
 from bibsync.store.fences import Standing
 from bibsync.store.records import Asked
 from bibsync.window import day
@@ -35,7 +35,6 @@ SKEW_WARNED_S = 300.0
 Mark = tuple[int, str | None, int]
 """Received, last key and its position: the checkpoint."""
 FROM_THE_START: Mark = (0, None, 0)
-LEFT = "The collection left the configuration; its records stay."
 
 log = structlog.get_logger()
 
@@ -195,7 +194,7 @@ class _Perusal:
         return following
 
     async def _store(self, fresh: Contents, answer: Answer, *, first: int, mark: Mark) -> None:
-        """Commit a page with its checkpoint; stop behind it where the collection was disabled."""
+        """Commit a page with its checkpoint; stop behind it where it is paused or gone."""
         desk, piece = self._desk, self._piece
         collection, stream = desk.fence.key
         place = Place(
@@ -227,7 +226,7 @@ class _Perusal:
         if before < ANALYZE_AFTER <= desk.tally.new:
             await desk.fence.attempt(records.analyze)
         if not enabled:
-            raise CollectionPaused(LEFT)
+            await desk.fence.read(lambda conn: pauses.demand_open(conn, collection))
 
     async def _checkpoint(self, mark: Mark) -> bool:
         """Commit the checkpoint of a page that changes nothing; tell whether to go on."""

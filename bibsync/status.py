@@ -14,9 +14,10 @@ from bibsync import coverage, lease
 from bibsync.collection import Collection, Sync
 from bibsync.outlook import lag
 from bibsync.run import METADATA, PURCHASES, Outcome, utc_text
-from bibsync.store import Connection, collections, lanes, records, rejects, runs, titles
+from bibsync.store import Connection, collections, lanes, pauses, records, rejects, runs, titles
 from bibsync.store.collections import Row
 from bibsync.store.leases import Held
+from bibsync.store.pauses import Pause
 
 SCHEMA = "bibsync.status/1"
 UNHEALTHY = frozenset({"late", "failing"})
@@ -34,6 +35,7 @@ class Tables:
     last_runs: dict[tuple[int, str], Any]
     last_successes: dict[tuple[int, str], datetime]
     titles: dict[int, titles.Standing]
+    pauses: dict[int, Pause]
 
 
 async def read(conn: Connection) -> Tables:
@@ -47,10 +49,11 @@ async def read(conn: Connection) -> Tables:
         last_runs=await runs.latest(conn),
         last_successes=await runs.latest_success(conn),
         titles=await titles.standings(conn),
+        pauses=await pauses.in_force(conn),
     )
 
 
-NOTHING = Tables({}, {}, {}, {}, {}, {}, {}, {})
+NOTHING = Tables({}, {}, {}, {}, {}, {}, {}, {}, {})
 """The tables of a database that nobody has set up yet."""
 
 
@@ -79,6 +82,7 @@ def _collection(
         "records": count,
         "withdrawn": withdrawn,
         "rejects_open": tables.rejects.get(number, 0),
+        "pause": _paused(tables.pauses.get(number)),
         "streams": _streams(number, configured, tables, now) if row else [],
     }
 
@@ -87,12 +91,25 @@ def _health(number: int, configured: Collection | None, tables: Tables, now: dat
     success = tables.last_successes.get((number, PURCHASES))
     if configured is None:
         return "disabled"
+    if number in tables.pauses:
+        return "paused"
     last_runs = (tables.last_runs.get((number, stream)) for stream in (PURCHASES, METADATA))
     if any(last and last["outcome"] in {Outcome.FAILED, Outcome.PARTIAL} for last in last_runs):
         return "failing"
     if success is None:
         return "never_run"
     return "late" if now - success > configured.sync.late_after else "ok"
+
+
+def _paused(pause: Pause | None) -> dict[str, Any] | None:
+    if pause is None:
+        return None
+    return {
+        "since": utc_text(pause.since),
+        "until": utc_text(pause.until),
+        "reason": pause.reason,
+        "by": pause.by,
+    }
 
 
 def _activity(number: int, tables: Tables, now: datetime) -> str:

@@ -30,6 +30,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "doctor": "Check all that a run needs.",
     "run-once": "Sync collections now.",
     "backfill": "Read a stretch of the past again.",
+    "pause": "Leave collections alone for a while.",
+    "resume": "Let paused collections go on.",
     "status": "Show how every collection stands.",
     "runs": "Look at what was run.",
     "collections": "List, rename or forget collections.",

@@ -4,8 +4,10 @@
 """
 
 import asyncio
+import getpass
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -153,6 +155,12 @@ def run(work: Coroutine[Any, Any, Result], *, stopped: str = "Stopped.") -> Resu
         if received:
             raise Interrupted(received[0], stopped) from None
         raise
+
+
+def person() -> str:
+    """Name who gave the command, for others to see: the user, and the host."""
+    name = os.environ.get("SUDO_USER") or getpass.getuser()
+    return f"{name}@{socket.gethostname()}"
 
 
 def forget_variables(prefix: str) -> None:

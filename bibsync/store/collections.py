@@ -53,7 +53,10 @@ delete from records where collection = $1
 """
 FORGET = "delete from collections where collection = $1"
 FORGET_S = 3600.0
-ENABLED = "select enabled from collections where collection = $1"
+ENABLED = """
+select enabled and (paused_at is null or coalesce(paused_until, 'infinity') <= now())
+from collections where collection = $1
+"""
 LIBRARY = ("source", "base_url", "library_id")
 """What of a collection says whose records it has."""
 
@@ -101,7 +104,7 @@ async def named(conn: Connection, name: str) -> Row:
 
 
 async def is_enabled(conn: Connection, number: int) -> bool:
-    """Tell whether the collection is still to be synced."""
+    """Tell whether the collection is to be synced: it is configured, and not paused."""
     return bool(await conn.fetchval(ENABLED, number))
 
 

@@ -23,7 +23,10 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 on conflict (collection, stream, lane, start_at, end_at) do update
 set kind = excluded.kind, received = excluded.received, last_key = excluded.last_key,
     last_pos = excluded.last_pos, began = excluded.began, failed_at = null, problem = null
-returning (select enabled from collections where collection = $1)
+returning (
+    select enabled and (paused_at is null or coalesce(paused_until, 'infinity') <= now())
+    from collections where collection = $1
+)
 """
 CHECKPOINT_ALONE = """
 with fence as (
@@ -38,7 +41,10 @@ select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 from fence
 on conflict (collection, stream, lane, start_at, end_at) do update
 set kind = excluded.kind, received = excluded.received, last_key = excluded.last_key,
     last_pos = excluded.last_pos, began = excluded.began, failed_at = null, problem = null
-returning (select enabled from collections where collection = $1)
+returning (
+    select enabled and (paused_at is null or coalesce(paused_until, 'infinity') <= now())
+    from collections where collection = $1
+)
 """
 """CHECKPOINT that carries the fence: nothing is inserted where that isn't found."""
 FAIL = """

@@ -1,6 +1,7 @@
 """What the vendor may answer instead of a page, and how a run and its windows end then."""
 
 import asyncio
+import re
 from datetime import timedelta
 
 import pytest
@@ -288,6 +289,35 @@ async def test_a_collection_disabled_in_the_middle_stops_behind_its_page(world: 
     assert len(world.vendor.asked) <= 4
     assert 50 <= len(await world.stored()) <= 150
     assert await world.covered() == ()
+
+
+async def test_a_collection_paused_in_the_middle_stops_behind_its_page_and_says_why(world: World):
+    world.configure(start_date=MIDNIGHT)
+    world.vendor.purchases = bought(300, since=MIDNIGHT)
+
+    async def pause() -> None:
+        await world.execute(
+            "update collections set paused_at = now(), paused_by = 'anna', "
+            "pause_reason = 'vendor maintenance' where collection = $1"
+        )
+
+    async def resume() -> None:
+        await world.execute("update collections set paused_until = now() where collection = $1")
+
+    world.vendor.before = {2: pause}
+
+    summary = await world.harvest()
+    stored = len(await world.stored())
+    await resume()
+    again = await world.harvest()
+
+    assert (summary.outcome, summary.problem.code) == ("paused", "paused")
+    assert re.fullmatch(
+        r"anna paused the collection on 2\d{3}-.* UTC: vendor maintenance", summary.problem.message
+    )
+    assert 50 <= stored <= 150
+    assert again.outcome == "succeeded"
+    assert world.truth() == await world.stored()
 
 
 async def test_a_disabled_collection_is_not_asked_about(world: World):

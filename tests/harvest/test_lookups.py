@@ -309,15 +309,44 @@ async def test_what_stops_a_run_costs_one_request_and_no_title(
     assert 200 == len(await world.listed()) == summary.tally.unanswered
 
 
-async def test_look_ups_stop_where_the_collection_was_disabled(world: World):
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update collections set enabled = false where collection = $1",
+        "update collections set paused_at = now(), paused_by = 'anna' where collection = $1",
+    ],
+)
+async def test_look_ups_of_a_collection_that_is_disabled_or_paused_ask_nobody(
+    world: World, change: str
+):
     world.vendor.purchases = today(200)
     await world.harvest()
-    await world.execute("update collections set enabled = false where collection = $1")
+    await world.execute(change)
+
+    summary = await world.look_up()
+
+    assert summary.outcome is Outcome.PAUSED
+    assert [] == world.vendor.look_ups
+
+
+async def test_look_ups_stop_behind_the_batch_in_which_the_collection_was_disabled(world: World):
+    world.vendor.purchases = today(200)
+    await world.harvest()
+    await world.pool.execute("""
+        create function disable() returns trigger language plpgsql as $$ begin
+            update collections set enabled = false; return null;
+        end $$
+    """)
+    await world.pool.execute("""
+        create trigger disable after update of described_at on titles
+        for each statement execute function disable()
+    """)
 
     summary = await world.look_up()
 
     assert summary.outcome is Outcome.PAUSED
     assert 1 == len(world.vendor.look_ups)
+    assert summary.tally.new == 200 - len(await world.listed())
 
 
 async def test_a_source_that_tells_nothing_of_titles_has_nothing_to_be_asked(world: World):
