@@ -1,8 +1,9 @@
-"""Cron lines of five fields: whether one makes sense, not when it is due next."""
+"""Cron lines: whether one makes sense, not when it is due next."""
 
 import re
 from dataclasses import dataclass
 
+from bibsync.cron import NAMES
 from bibsync.settings.values import Unfit, quote, text
 
 _PART = re.compile(
@@ -68,8 +69,10 @@ _FIELDS = (
 
 
 def line(written: object) -> str:
-    """Read a cron line of five fields, only as far as its shape and days that no month has."""
+    """Read a cron line, only as far as its shape and days that no month has."""
     cron = text(written)
+    if cron.startswith("@"):
+        return _named(cron)
     fields = cron.split()
     if len(fields) != len(_FIELDS):
         raise Unfit(f"is {quote(cron)}; a cron line has five fields: minute hour day month weekday")
@@ -78,3 +81,9 @@ def line(written: object) -> str:
     if fields[4] == "*" and min(chosen["day"]) > max(days):
         raise Unfit(f"is {quote(cron)}, a day that never comes")
     return " ".join(fields)
+
+
+def _named(cron: str) -> str:
+    if cron.lower() not in NAMES:
+        raise Unfit(f"is {quote(cron)}, which cron doesn't know; it knows {', '.join(NAMES)}")
+    return cron.lower()
