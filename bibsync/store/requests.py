@@ -1,0 +1,391 @@
+"""Table requests: what is to be done, by whichever replica is free.
+
+    waiting ──claimed──► running ──► done        with an outcome
+       ▲  │                │  ▲
+       │  ├─► cancelled ◄──┘  └── its replica is gone: another claims it
+       │  └─► dropped             it had not begun by its time
+       └── once more, later
+
+Of what is wanted anyway (no span, no force) one that waits is enough: whoever wants it again has
+the one that there is. `LOCK` makes that hold; whoever lets a request wait takes it first, in the
+same transaction. Told by the server's clock alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+
+import orjson
+
+from bibsync.store import Connection
+
+LOCK = "select pg_advisory_xact_lock(hashtext('bibsync.requests'))"
+ASK_EACH = """
+insert into requests as w (
+    collection, job, firing, trigger, requested_by, requested_at, priority, due_at, expires_at,
+    retries, retry_delay, keep_results
+)
+select c.collection, $1, $2, $3, $4, clock_timestamp(),
+       case when exists (
+           select from runs r
+           where r.collection = c.collection and r.stream = 'purchases' and r.outcome = 'succeeded'
+       ) then $5::integer else greatest($5, $6::integer) end,
+       greatest($7::timestamptz + random() * $8::interval, l.parked_until), $9, $10, $11, $12
+from collections c
+left join lanes l on l.collection = c.collection and l.stream = 'purchases' and l.lane = 0
+where c.enabled and ($13::text[] = '{}' or c.name = any($13))
+order by c.collection
+on conflict (coalesce(collection, 0), job)
+    where state = 'waiting' and since is null and until is null and not force_reimport
+do update
+set firing = excluded.firing, trigger = excluded.trigger, requested_by = excluded.requested_by,
+    priority = least(w.priority, excluded.priority), due_at = least(w.due_at, excluded.due_at),
+    expires_at = excluded.expires_at, retries = excluded.retries,
+    retry_delay = excluded.retry_delay, keep_results = excluded.keep_results, attempts = 0
+returning request
+"""
+"""One request for each collection of `$13`; those that never succeeded are bulk work."""
+ASK = """
+insert into requests as w (
+    collection, job, firing, trigger, requested_by, requested_at, since, until, force_reimport,
+    lane, priority, due_at, expires_at, retries, retry_delay, keep_results
+)
+values (
+    $1, $2, $3, $4, $5, clock_timestamp(), $6, $7, $8, $9, $10,
+    coalesce($11, clock_timestamp()), $12, $13, $14, $15
+)
+on conflict (coalesce(collection, 0), job)
+    where state = 'waiting' and since is null and until is null and not force_reimport
+do update
+set firing = coalesce(excluded.firing, w.firing), trigger = excluded.trigger,
+    requested_by = excluded.requested_by, priority = least(w.priority, excluded.priority),
+    due_at = least(w.due_at, excluded.due_at), expires_at = excluded.expires_at
+returning request
+"""
+ASK_NEVER_SUCCEEDED = """
+insert into requests (
+    collection, job, trigger, requested_by, requested_at, priority, due_at
+)
+select c.collection, 'purchases', 'start', $2, clock_timestamp(), $3, clock_timestamp()
+from collections c
+where c.collection = any($1::int[]) and not exists (
+    select from runs r
+    where r.collection = c.collection and r.stream = 'purchases' and r.outcome = 'succeeded'
+) and not exists (
+    select from requests q
+    where q.collection = c.collection and q.job = 'purchases' and q.state = 'running'
+)
+order by c.collection
+on conflict do nothing
+"""
+CLAIM = """
+with next as (
+    select q.request from requests q
+    where q.state = 'waiting' and q.due_at <= clock_timestamp()
+      and (q.claims > 0 or q.expires_at is null or q.expires_at > clock_timestamp())
+      and (q.collection is null or q.collection = any($1::int[]))
+      and q.priority between $2 and $3
+      and not exists (
+          select from requests r
+          where r.state = 'running' and coalesce(r.collection, 0) = coalesce(q.collection, 0)
+            and (q.collection is not null or r.job = q.job)
+      )
+    order by q.priority, q.due_at, q.request
+    limit $4
+    for update of q skip locked
+)
+update requests r
+set state = 'running', holder = $5, replica = $6, held_until = clock_timestamp() + $7,
+    claims = claims + 1, started = coalesce(started, clock_timestamp()), cancel_asked = false
+from next where r.request = next.request
+returning r.*
+"""
+KEEP = """
+update requests set held_until = clock_timestamp() + $2
+where holder = $1 and state = 'running'
+returning request, cancel_asked
+"""
+DROP_EXPIRED = """
+update requests
+set state = 'dropped', outcome = 'dropped', finished = clock_timestamp()
+where state = 'waiting' and claims = 0 and expires_at <= clock_timestamp()
+returning request, collection, job, due_at
+"""
+ABANDONED = """
+select request from requests
+where state = 'running' and held_until < clock_timestamp()
+for update skip locked
+"""
+ABSORB_TWINS = """
+update requests r
+set state = 'done', outcome = 'absorbed', finished = clock_timestamp(), holder = null
+where r.request = any($1::bigint[]) and r.state = 'running'
+  and r.since is null and r.until is null and not r.force_reimport
+  and exists (
+      select from requests w
+      where w.state = 'waiting' and w.job = r.job
+        and coalesce(w.collection, 0) = coalesce(r.collection, 0)
+        and w.since is null and w.until is null and not w.force_reimport
+  )
+"""
+PUT_BACK = """
+update requests
+set state = 'waiting', holder = null, held_until = null, attempts = attempts + $3,
+    due_at = greatest(clock_timestamp() + $2, $4)
+where request = any($1::bigint[]) and state = 'running' and ($5::text is null or holder = $5)
+returning request
+"""
+SETTLE = """
+update requests
+set state = $3, outcome = $4, problem = $5::text::json, result = $6::text::json, run = $7,
+    attempts = attempts + 1, finished = clock_timestamp(), holder = null, held_until = null
+where request = $1 and holder = $2 and state = 'running'
+returning true
+"""
+CANCEL = """
+update requests
+set state = case when state = 'waiting' then 'cancelled' else state end,
+    outcome = case when state = 'waiting' then 'cancelled' else outcome end,
+    finished = case when state = 'waiting' then clock_timestamp() else finished end,
+    cancel_asked = state = 'running'
+where request = $1 and state in ('waiting', 'running')
+returning state
+"""
+ONE = """
+select q.*, c.name from requests q left join collections c using (collection) where q.request = $1
+"""
+LISTED = """
+select q.*, c.name from requests q left join collections c using (collection)
+where q.state = any($1::text[])
+order by q.state, q.priority, q.due_at, q.request
+limit $2
+"""
+
+FIRST_FILL, BULK = 5, 9
+"""Priorities: 0 a person's wish, 1 what a schedule wants; from FIRST_FILL on it is bulk work."""
+WISHED, SCHEDULED = 0, 1
+LAST = 99
+
+Lane = Literal["reimport", "backfill"]
+Row = Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How requests of one origin are carried out.
+
+    `expires_at`: not begun by then, they are dropped. `retries` follow a passing failure, each no
+    sooner than `retry_delay`; the result is kept for `keep_results`.
+    """
+
+    trigger: str
+    by: str
+    firing: int | None = None
+    priority: int = WISHED
+    expires_at: datetime | None = None
+    retries: int = 0
+    retry_delay: timedelta = timedelta(minutes=5)
+    keep_results: timedelta = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What one request asks for; no `collection`: a job that is about all of them.
+
+    `since` and `until` are [since, until); with `force_reimport` all of it is read again, in a
+    lane of the kind `lane`.
+    """
+
+    job: str
+    collection: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    force_reimport: bool = False
+    lane: Lane = "reimport"
+    due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a request ended, and what is told of it."""
+
+    outcome: str
+    problem: Mapping[str, object] | None = None
+    result: Mapping[str, object] | None = None
+    run: int | None = None
+    state: Literal["done", "cancelled"] = field(default="done")
+
+
+async def ask(conn: Connection, wish: Wish, terms: Terms) -> int:
+    """Ask for something and return the request's number: of one that waits for the same, if any."""
+    await conn.execute(LOCK)
+    number: int = await conn.fetchval(
+        ASK,
+        wish.collection,
+        wish.job,
+        terms.firing,
+        terms.trigger,
+        terms.by,
+        wish.since,
+        wish.until,
+        wish.force_reimport,
+        wish.lane,
+        terms.priority,
+        wish.due_at,
+        terms.expires_at,
+        terms.retries,
+        terms.retry_delay,
+        terms.keep_results,
+    )
+    return number
+
+
+async def ask_each(
+    conn: Connection,
+    job: str,
+    terms: Terms,
+    *,
+    due_at: datetime,
+    jitter: timedelta,
+    names: Sequence[str],
+) -> list[int]:
+    """Ask for a job of each collection of these `names`, of every enabled one where there are none.
+
+    Each is due by chance within `jitter` from `due_at`, and no sooner than its vendor allows.
+    """
+    await conn.execute(LOCK)
+    rows = await conn.fetch(
+        ASK_EACH,
+        job,
+        terms.firing,
+        terms.trigger,
+        terms.by,
+        terms.priority,
+        FIRST_FILL,
+        due_at,
+        jitter,
+        terms.expires_at,
+        terms.retries,
+        terms.retry_delay,
+        terms.keep_results,
+        list(names),
+    )
+    return [row["request"] for row in rows]
+
+
+async def ask_never_succeeded(conn: Connection, numbers: Sequence[int], *, by: str) -> None:
+    """Ask for the purchases of those collections that never had a successful run."""
+    await conn.execute(LOCK)
+    await conn.execute(ASK_NEVER_SUCCEEDED, list(numbers), by, FIRST_FILL)
+
+
+async def claim(
+    conn: Connection,
+    numbers: Sequence[int],
+    *,
+    priorities: tuple[int, int],
+    limit: int,
+    holder: tuple[str, str],
+    ttl: timedelta,
+) -> list[Row]:
+    """Claim requests that are due, those that matter most first, none of a collection at work.
+
+    `numbers` are the collections that the claimant knows, `priorities` the first and last one that
+    it takes, `holder` is its token and its replica's name.
+    """
+    rows: list[Row] = await conn.fetch(CLAIM, list(numbers), *priorities, limit, *holder, ttl)
+    return rows
+
+
+async def keep(conn: Connection, token: str, *, ttl: timedelta) -> dict[int, bool]:
+    """Prolong all that `token` holds; return whether each of it is to be cancelled."""
+    rows = await conn.fetch(KEEP, token, ttl)
+    return {row["request"]: row["cancel_asked"] for row in rows}
+
+
+async def drop_expired(conn: Connection) -> list[Row]:
+    """Drop what had not begun by its time, and return it."""
+    rows: list[Row] = await conn.fetch(DROP_EXPIRED)
+    return rows
+
+
+async def take_back(conn: Connection) -> list[int]:
+    """Let what was held by replicas that are gone wait again; return it."""
+    await conn.execute(LOCK)
+    gone = [row["request"] for row in await conn.fetch(ABANDONED)]
+    return await _put_back(conn, gone, timedelta(0), attempts=0) if gone else []
+
+
+async def put_back(
+    conn: Connection,
+    token: str,
+    numbers: Sequence[int],
+    *,
+    wait: timedelta,
+    attempts: int = 0,
+    earliest: datetime | None = None,
+) -> list[int]:
+    """Let what `token` holds wait again, due after `wait` and not before `earliest`; return it.
+
+    `attempts` are added to those that count against `retries`.
+    """
+    await conn.execute(LOCK)
+    return await _put_back(conn, numbers, wait, attempts=attempts, earliest=earliest, token=token)
+
+
+async def settle(conn: Connection, number: int, token: str, ended: Ended) -> bool:
+    """Note how a request ended; False: it is no longer `token`'s."""
+    return bool(
+        await conn.fetchval(
+            SETTLE,
+            number,
+            token,
+            ended.state,
+            ended.outcome,
+            _json(ended.problem),
+            _json(ended.result),
+            ended.run,
+        )
+    )
+
+
+async def cancel(conn: Connection, number: int) -> str | None:
+    """Cancel a request that waits, have one that runs stopped; return its state now.
+
+    None: there is none that could be.
+    """
+    state: str | None = await conn.fetchval(CANCEL, number)
+    return state
+
+
+async def one(conn: Connection, number: int) -> Row | None:
+    """Return a request, None where there is none."""
+    return await conn.fetchrow(ONE, number)
+
+
+async def listed(conn: Connection, states: Sequence[str], *, limit: int) -> list[Row]:
+    """Return requests in these states, in the order in which they are taken."""
+    rows: list[Row] = await conn.fetch(LISTED, list(states), limit)
+    return rows
+
+
+async def _put_back(
+    conn: Connection,
+    numbers: Sequence[int],
+    wait: timedelta,
+    *,
+    attempts: int,
+    earliest: datetime | None = None,
+    token: str | None = None,
+) -> list[int]:
+    await conn.execute(ABSORB_TWINS, list(numbers))
+    rows = await conn.fetch(PUT_BACK, list(numbers), wait, attempts, earliest, token)
+    return [row["request"] for row in rows]
+
+
+def _json(value: Mapping[str, object] | None) -> str | None:
+    return None if value is None else orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
+
+
+LISTABLE: Final = ("waiting", "running", "done", "cancelled", "dropped")

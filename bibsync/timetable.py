@@ -1,0 +1,399 @@
+"""The timetable: which jobs are due when, kept in the database, and how a slot becomes work.
+
+    file, built in ─ seed ─┐
+    edit, reset ───────────┴─► schedules ─ fire_due ─► firing ─► requests, one a collection
+
+Promises: a slot fires once, however many replicas look: all go by the server's clock, and claiming
+the slot, noting the firing and asking for the work are one transaction. Of slots that were missed
+the latest alone fires, if its schedule catches up and it hasn't expired; what is passed over is
+said. An edited schedule keeps its terms whatever the file says later; the difference is shown, and
+`reset` returns to the file. Edits begin with the next slot.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import orjson
+import structlog
+
+from bibsync import events, store
+from bibsync.config import Config, Schedule
+from bibsync.errors import NotFound, UsageWrong
+from bibsync.run import METADATA, PURCHASES, utc_text
+from bibsync.settings import keys, values
+from bibsync.settings.values import Unfit
+from bibsync.store import Connection, Pool, firings, requests, schedules
+from bibsync.store.schedules import TERMS, Row, Terms
+
+OF_EACH: Final = frozenset({PURCHASES, METADATA})
+"""Jobs that are done for each collection; the others are about all of them."""
+LATE_S = 60.0
+"""A slot that comes later than this was missed: no replica was there."""
+SHOWN = 5
+"""How many of the next times are shown."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A slot that came, and how many seconds late."""
+
+    schedule: str
+    late_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What one look at the timetable came to; the next slot is `wait` away, None: there is none."""
+
+    fired: tuple[Fired, ...]
+    wait: timedelta | None
+
+
+def built_in(zone: ZoneInfo) -> tuple[Schedule, ...]:
+    """Return the schedules that are there without anybody's doing."""
+    hour, quarter = timedelta(hours=1), timedelta(minutes=15)
+
+    def daily(job: str, cron: str, **more: Any) -> Schedule:
+        return Schedule(name=job, job=job, cron=cron, timezone=zone, **more)
+
+    return (
+        daily("purchases", "0 4 * * *", retries=3, retry_delay=quarter),
+        daily("metadata", "0 3 * * 0", retries=1, retry_delay=hour, expires=24 * hour),
+        daily("statistics", "0 1 * * *", retries=2),
+        daily("snapshot", "15 0 * * *", retries=2),
+        daily("cleanup", "0 5 * * 1", retries=2),
+        daily("health", "0 * * * *", expires=hour / 2, catch_up=False),
+    )
+
+
+def configured(config: Config) -> dict[str, Terms]:
+    """Return the terms of every schedule of file and program, by name; the file's replace ours."""
+    each = {schedule.name: schedule for schedule in built_in(config.timezone)}
+    each |= {schedule.name: schedule for schedule in config.schedules}
+    return {name: _terms(schedule) for name, schedule in each.items()}
+
+
+async def seed(conn: Connection, config: Config) -> None:
+    """Bring the timetable in step with the configuration, inside one transaction."""
+    await conn.execute(schedules.LOCK)
+    known = {row.name: row for row in await schedules.all_rows(conn)}
+    wanted = configured(config)
+    for name, terms in wanted.items():
+        row = known.get(name)
+        if row is None or (row.edited_at is None and not _is_as(row, terms)):
+            await schedules.put(conn, name, terms, configured=terms.written, edited_by=None)
+        elif row.configured != orjson.loads(terms.written):
+            await schedules.note_configured(conn, name, terms.written)
+    left = [row for name, row in known.items() if name not in wanted]
+    await schedules.drop(conn, [row.name for row in left if row.edited_at is None])
+    for row in left:
+        if row.edited_at is not None and row.configured is not None:
+            await schedules.note_configured(conn, row.name, None)
+
+
+async def edit(
+    conn: Connection, name: str, changes: Mapping[str, object], *, zone: ZoneInfo, by: str
+) -> None:
+    """Give a schedule other terms, or make one, inside one transaction.
+
+    `changes` are keys and values as the file has them in `[[schedules]]`; `zone` is that of a
+    new schedule that names none. In force at once on every replica, from the next slot on.
+
+    Raises:
+        UsageWrong: a change has no meaning; all of them are named.
+        NotFound: there is no such schedule, and `changes` names no job for a new one.
+    """
+    await conn.execute(schedules.LOCK)
+    row = next((each for each in await schedules.all_rows(conn) if each.name == name), None)
+    if row is None and "job" not in changes:
+        raise await _unknown(conn, name)
+    read = _read(changes)
+    before = row.terms if row else _terms(Schedule(name=name, job=read["job"], timezone=zone))
+    if "cron" in read:
+        read["once_at"] = None
+    elif "once_at" in read:
+        read["cron"] = None
+    after = replace(before, **read)
+    if after.enabled and after.cron is None and after.once_at is None:
+        raise UsageWrong(f'Schedule "{name}" has no time.', remedy="Give it one of cron and at.")
+    after = _at_in(after, ZoneInfo(after.timezone))
+    noted = orjson.dumps(row.configured).decode() if row and row.configured else None
+    await schedules.put(conn, name, after, configured=noted, edited_by=by)
+
+
+async def reset(conn: Connection, name: str, config: Config) -> bool:
+    """Return a schedule to what file or program say, inside one transaction.
+
+    False: neither has it, and it is gone.
+
+    Raises:
+        NotFound: there is no such schedule.
+    """
+    await conn.execute(schedules.LOCK)
+    terms = configured(config).get(name)
+    if terms is not None:
+        await schedules.put(conn, name, terms, configured=terms.written, edited_by=None)
+        return True
+    if name not in {row.name for row in await schedules.all_rows(conn)}:
+        raise await _unknown(conn, name)
+    await schedules.drop(conn, [name])
+    return False
+
+
+async def fire_now(conn: Connection, name: str, *, trigger: str, by: str) -> tuple[int, list[int]]:
+    """Fire a schedule beside its slots, inside one transaction, also a disabled one.
+
+    Returns the number of the firing and those of the requests it came to.
+
+    Raises:
+        NotFound: there is no such schedule.
+    """
+    row = next((each for each in await schedules.all_rows(conn) if each.name == name), None)
+    if row is None:
+        raise await _unknown(conn, name)
+    now = await schedules.now(conn)
+    firing = await firings.fire(conn, name, row.terms.job, slot=None, trigger=trigger, by=by)
+    assert firing is not None  # noqa: S101 - the slot is the server's present
+    asked = _asked(row, now, firing, trigger=trigger, by=by, priority=requests.WISHED)
+    return firing, await _ask(conn, row.terms, now, timedelta(0), asked)
+
+
+async def fire_due(pool: Pool, *, by: str) -> Tick:
+    """Fire every slot that is due and that nobody has fired yet; `by` is this replica's name."""
+    fired: list[Fired] = []
+    async with store.acquire(pool) as conn:
+        now = await schedules.now(conn)
+        rows = await schedules.all_rows(conn)
+        for row in rows:
+            slot = due_slot(row, now)
+            if slot is not None:
+                async with conn.transaction():
+                    fired += await _fire(conn, row, slot, now, by)
+    following = [next_slot(row, now) for row in rows]
+    waits = [slot - now for slot in following if slot is not None]
+    return Tick(tuple(fired), min(waits, default=None))
+
+
+def due_slot(row: Row, now: datetime) -> datetime | None:
+    """Return the latest slot that came and hasn't fired, None where there is none."""
+    if not row.terms.enabled:
+        return None
+    slot = row.terms.timing.latest(now)
+    return slot if slot is not None and slot > row.past else None
+
+
+def next_slot(row: Row, now: datetime) -> datetime | None:
+    """Return when the schedule is due next, None where it is disabled or never is."""
+    if not row.terms.enabled:
+        return None
+    return next(row.terms.timing.following(max(now, row.past)), None)
+
+
+def documents(rows: Iterable[Row], now: datetime) -> list[dict[str, Any]]:
+    """Return what `schedule list --json` says of each."""
+    return [_document(row, now) for row in rows]
+
+
+def next_due(rows: Iterable[Row], now: datetime, *, job: str, collection: str) -> datetime | None:
+    """Return when a collection is due next for a job, None where no schedule has it."""
+    slots = [
+        slot
+        for row in rows
+        if row.terms.job == job and collection in (row.terms.collections or (collection,))
+        if (slot := next_slot(row, now)) is not None
+    ]
+    return min(slots, default=None)
+
+
+async def _fire(conn: Connection, row: Row, slot: datetime, now: datetime, by: str) -> list[Fired]:
+    """Claim a slot and ask for its work, or say that it is passed over."""
+    if not await schedules.claim(conn, row, slot):
+        return []
+    late_s = (now - slot).total_seconds()
+    why = _passed_over(row.terms, late_s)
+    firing = await firings.fire(
+        conn,
+        row.name,
+        row.terms.job,
+        slot=slot,
+        trigger="schedule",
+        by=by,
+        outcome="dropped" if why else None,
+    )
+    if firing is None:
+        return []
+    if why:
+        log.warning(events.SLOT_MISSED, schedule=row.name, slot=utc_text(slot), because=why)
+        return []
+    by_schedule = f"schedule {row.name}"
+    asked = _asked(
+        row, slot, firing, trigger="schedule", by=by_schedule, priority=requests.SCHEDULED
+    )
+    numbers = await _ask(conn, row.terms, slot, row.terms.jitter, asked)
+    log.info(
+        events.SCHEDULE_FIRED,
+        schedule=row.name,
+        slot=utc_text(slot),
+        late_s=round(late_s, 3),
+        requests=len(numbers),
+    )
+    return [Fired(row.name, late_s)]
+
+
+def _passed_over(terms: Terms, late_s: float) -> str | None:
+    """Return why a slot that comes so late doesn't fire, None where it does."""
+    if terms.expires is not None and late_s > terms.expires.total_seconds():
+        return "it expired before any replica was there"
+    if late_s > LATE_S and not terms.catch_up:
+        return "no replica was there, and the schedule doesn't catch up"
+    return None
+
+
+def _asked(
+    row: Row, slot: datetime, firing: int, *, trigger: str, by: str, priority: int
+) -> requests.Terms:
+    terms = row.terms
+    return requests.Terms(
+        trigger=trigger,
+        by=by,
+        firing=firing,
+        priority=priority,
+        expires_at=slot + terms.expires if terms.expires else None,
+        retries=terms.retries,
+        retry_delay=terms.retry_delay,
+        keep_results=terms.keep_results,
+    )
+
+
+async def _ask(
+    conn: Connection, terms: Terms, due_at: datetime, jitter: timedelta, asked: requests.Terms
+) -> list[int]:
+    if terms.job in OF_EACH:
+        return await requests.ask_each(
+            conn, terms.job, asked, due_at=due_at, jitter=jitter, names=terms.collections
+        )
+    return [await requests.ask(conn, requests.Wish(job=terms.job, due_at=due_at), asked)]
+
+
+def _terms(schedule: Schedule) -> Terms:
+    return Terms(
+        job=schedule.job,
+        cron=schedule.cron,
+        once_at=schedule.at,
+        timezone=schedule.timezone.key,
+        enabled=schedule.enabled,
+        expires=schedule.expires,
+        jitter=schedule.jitter,
+        catch_up=schedule.catch_up,
+        retries=schedule.retries,
+        retry_delay=schedule.retry_delay,
+        keep_results=schedule.keep_results,
+        collections=schedule.collections,
+    )
+
+
+def _is_as(row: Row, terms: Terms) -> bool:
+    return row.terms == terms and row.configured == orjson.loads(terms.written)
+
+
+def _read(changes: Mapping[str, object]) -> dict[str, Any]:
+    """Read terms as the file has them.
+
+    Raises:
+        UsageWrong: naming everything that has no meaning.
+    """
+    read: dict[str, Any] = {}
+    problems = []
+    settings = {key: each for key, each in keys.SCHEDULE.settings.items() if key != "name"}
+    for key, written in changes.items():
+        try:
+            if key not in settings:
+                raise Unfit(f"is unknown{values.suggestion(key, sorted(settings))}")  # noqa: TRY301
+            read[key] = settings[key].read(written)
+        except Unfit as unfit:
+            problems.append(f"{key} {unfit}")
+    if "cron" in changes and "at" in changes:
+        problems.append("cron and at exclude each other")
+    if problems:
+        raise UsageWrong(f"{'; '.join(problems)}.", remedy="Nothing was changed; correct it.")
+    if "timezone" in read:
+        read["timezone"] = read["timezone"].key
+    if "at" in read:
+        read["once_at"] = read.pop("at")
+    return read
+
+
+def _at_in(terms: Terms, zone: ZoneInfo) -> Terms:
+    """Read a moment that names no offset as one of the schedule's time zone."""
+    at = terms.once_at
+    if at is None or at.tzinfo is not None:
+        return terms
+    return replace(terms, once_at=at.replace(tzinfo=zone).astimezone(UTC))
+
+
+async def _unknown(conn: Connection, name: str) -> NotFound:
+    there = ", ".join(f'"{row.name}"' for row in await schedules.all_rows(conn)) or "none yet"
+    return NotFound(f'There is no schedule "{name}".', remedy=f"There is: {there}.")
+
+
+def _document(row: Row, now: datetime) -> dict[str, Any]:
+    terms, edited = row.terms, row.edited_at is not None
+    begin = max(now, row.past)
+    times = list(islice(terms.timing.following(begin), SHOWN)) if terms.enabled else []
+    return {
+        "name": row.name,
+        **_told(terms),
+        "words": terms.timing.words,
+        "next_due": utc_text(times[0]) if times else None,
+        "next_times": [utc_text(each) for each in times],
+        "last_fired": utc_text(row.last_fired),
+        "last_outcome": row.last_outcome,
+        "origin": "edited" if edited else "config",
+        "edited_at": utc_text(row.edited_at),
+        "edited_by": row.edited_by,
+        "configured": _difference(row) if edited else None,
+    }
+
+
+def _told(terms: Terms) -> dict[str, Any]:
+    return {
+        "job": terms.job,
+        "cron": terms.cron,
+        "at": utc_text(terms.once_at),
+        "timezone": terms.timezone,
+        "enabled": terms.enabled,
+        "expires": values.shown(terms.expires) if terms.expires else None,
+        "jitter": values.shown(terms.jitter),
+        "catch_up": terms.catch_up,
+        "retries": terms.retries,
+        "retry_delay": values.shown(terms.retry_delay),
+        "keep_results": values.shown(terms.keep_results),
+        "collections": list(terms.collections),
+    }
+
+
+def _difference(row: Row) -> dict[str, Any]:
+    """Return what is configured, of what was edited; empty where neither file nor program has it.
+
+    What is kept was written by another process, perhaps of another version: it is shown as it is.
+    """
+    if row.configured is None:
+        return {}
+    ours = orjson.loads(row.terms.written)
+    configured = {name: row.configured.get(name) for name in TERMS}
+    lengths = {"expires", "jitter", "retry_delay", "keep_results"}
+    return {
+        "at" if name == "once_at" else name: _length(value) if name in lengths else value
+        for name, value in configured.items()
+        if value != ours[name]
+    }
+
+
+def _length(seconds: float | None) -> str | None:
+    return None if seconds is None else values.shown(timedelta(seconds=seconds))
