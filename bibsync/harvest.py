@@ -259,7 +259,13 @@ async def _begin(
         if order.stream != METADATA:
             await lanes.open_live(conn, key, collection.sync.start_date)
         return await runs.start(
-            conn, key, trigger=order.trigger, replica=holder.replica, epoch=epoch, now=means.now()
+            conn,
+            key,
+            trigger=order.trigger,
+            replica=holder.replica,
+            epoch=epoch,
+            now=means.now(),
+            request=order.request,
         )
 
     holder = tenure.holder

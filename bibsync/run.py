@@ -31,6 +31,7 @@ class Order:
 
     `since` and `until` limit the run to [since, until); None leaves that side open.
     `force_reimport` reads all of that span again, in a lane of its own, of the kind `lane`.
+    `request` is the number of what the daemon was asked for, if it was.
     """
 
     stream: str = PURCHASES
@@ -39,6 +40,7 @@ class Order:
     force_reimport: bool = False
     lane: Literal["reimport", "backfill"] = "reimport"
     trigger: str = "person"
+    request: int | None = None
 
 
 @dataclass(slots=True)

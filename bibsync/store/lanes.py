@@ -6,6 +6,7 @@ lane: whoever opens one drops what was begun before. No clock is compared, as re
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from bibsync.choice import LIVE, Lane
 from bibsync.coverage import Coverage
@@ -60,6 +61,7 @@ select l.collection, l.stream, l.from_at, l.covered, l.parked_until, exists (
 ) as backfilling
 from lanes l where l.lane = 0
 """
+STANDING = STANDINGS + " and l.collection = $1 and l.stream = $2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +124,23 @@ async def park(conn: Connection, key: tuple[int, str], until: datetime | None) -
     await conn.execute(PARK, *key, until)
 
 
+async def standing(conn: Connection, key: tuple[int, str]) -> Standing | None:
+    """Return how the live lane of one stream stands, None where it never had a run."""
+    row = await conn.fetchrow(STANDING, *key)
+    return _standing(row) if row else None
+
+
 async def standings(conn: Connection) -> dict[tuple[int, str], Standing]:
     """Return how the live lane of every collection and stream stands."""
     return {
-        (row["collection"], row["stream"]): Standing(
-            row["from_at"], coverage(row["covered"]), row["parked_until"], row["backfilling"]
-        )
-        for row in await conn.fetch(STANDINGS)
+        (row["collection"], row["stream"]): _standing(row) for row in await conn.fetch(STANDINGS)
     }
+
+
+def _standing(row: Any) -> Standing:
+    return Standing(
+        row["from_at"], coverage(row["covered"]), row["parked_until"], row["backfilling"]
+    )
 
 
 def coverage(multirange: object) -> Coverage:

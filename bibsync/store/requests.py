@@ -20,6 +20,7 @@ import orjson
 
 from bibsync.store import Connection
 
+NOW = "select clock_timestamp()"
 LOCK = "select pg_advisory_xact_lock(hashtext('bibsync.requests'))"
 ASK_EACH = """
 insert into requests as w (
@@ -83,7 +84,9 @@ CLAIM = """
 with next as (
     select q.request from requests q
     where q.state = 'waiting' and q.due_at <= clock_timestamp()
-      and (q.claims > 0 or q.expires_at is null or q.expires_at > clock_timestamp())
+      and (
+          q.claims + q.attempts > 0 or q.expires_at is null or q.expires_at > clock_timestamp()
+      )
       and (q.collection is null or q.collection = any($1::int[]))
       and q.priority between $2 and $3
       and not exists (
@@ -109,7 +112,7 @@ returning request, cancel_asked
 DROP_EXPIRED = """
 update requests
 set state = 'dropped', outcome = 'dropped', finished = clock_timestamp()
-where state = 'waiting' and claims = 0 and expires_at <= clock_timestamp()
+where state = 'waiting' and claims + attempts = 0 and expires_at <= clock_timestamp()
 returning request, collection, job, due_at
 """
 ABANDONED = """
@@ -120,7 +123,7 @@ for update skip locked
 ABSORB_TWINS = """
 update requests r
 set state = 'done', outcome = 'absorbed', finished = clock_timestamp(), holder = null
-where r.request = any($1::bigint[]) and r.state = 'running'
+where r.request = any($1::bigint[]) and r.state = 'running' and ($2::text is null or holder = $2)
   and r.since is null and r.until is null and not r.force_reimport
   and exists (
       select from requests w
@@ -132,6 +135,7 @@ where r.request = any($1::bigint[]) and r.state = 'running'
 PUT_BACK = """
 update requests
 set state = 'waiting', holder = null, held_until = null, attempts = attempts + $3,
+    claims = case when $6 then 0 when $5::text is null then claims else least(claims, 1) end,
     due_at = greatest(clock_timestamp() + $2, $4)
 where request = any($1::bigint[]) and state = 'running' and ($5::text is null or holder = $5)
 returning request
@@ -325,13 +329,16 @@ async def put_back(
     wait: timedelta,
     attempts: int = 0,
     earliest: datetime | None = None,
+    begun: bool = True,
 ) -> list[int]:
     """Let what `token` holds wait again, due after `wait` and not before `earliest`; return it.
 
-    `attempts` are added to those that count against `retries`.
+    `attempts` are added to those that count against `retries`. What had not `begun` may expire.
     """
     await conn.execute(LOCK)
-    return await _put_back(conn, numbers, wait, attempts=attempts, earliest=earliest, token=token)
+    return await _put_back(
+        conn, numbers, wait, attempts=attempts, earliest=earliest, token=token, begun=begun
+    )
 
 
 async def settle(conn: Connection, number: int, token: str, ended: Ended) -> bool:
@@ -378,9 +385,11 @@ async def _put_back(
     attempts: int,
     earliest: datetime | None = None,
     token: str | None = None,
+    begun: bool = True,
 ) -> list[int]:
-    await conn.execute(ABSORB_TWINS, list(numbers))
-    rows = await conn.fetch(PUT_BACK, list(numbers), wait, attempts, earliest, token)
+    each = list(numbers)
+    await conn.execute(ABSORB_TWINS, each, token)
+    rows = await conn.fetch(PUT_BACK, each, wait, attempts, earliest, token, not begun)
     return [row["request"] for row in rows]
 
 

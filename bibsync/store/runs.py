@@ -10,8 +10,8 @@ from bibsync.run import Outcome, Tally, utc_text
 from bibsync.store import Connection
 
 START = """
-insert into runs (collection, stream, trigger, replica, epoch, started)
-values ($1, $2, $3, $4, $5, $6) returning run
+insert into runs (collection, stream, trigger, replica, epoch, started, request)
+values ($1, $2, $3, $4, $5, $6, $7) returning run
 """
 END_ABANDONED = """
 update runs set finished = $4, outcome = 'interrupted'
@@ -74,10 +74,11 @@ async def start(
     replica: str,
     epoch: int,
     now: datetime,
+    request: int | None = None,
 ) -> int:
     """Begin a run and return its number; runs of earlier epochs that never ended are closed."""
     await conn.execute(END_ABANDONED, *key, epoch, now)
-    run: int = await conn.fetchval(START, *key, trigger, replica, epoch, now)
+    run: int = await conn.fetchval(START, *key, trigger, replica, epoch, now, request)
     return run
 
 

@@ -71,6 +71,15 @@ FAIL = """
 update titles set problem = $3, asked_by = $4
 where collection = $1 and control_number = any($2::text[])
 """
+REFRESH = """
+update titles set due_at = now()
+where collection = $1 and control_number = any(array(
+    select control_number from titles
+    where collection = $1
+      and (due_at is null or (due_at > now() and description is null))
+    order by looked_up_at nulls first, control_number limit $2
+))
+"""
 STANDINGS = """
 select collection, count(*) filter (where description is not null) as described,
        count(due_at) as waiting, min(wanted_since) filter (where due_at is not null) as oldest,
@@ -177,6 +186,11 @@ async def fail(
 ) -> None:
     """Note why `run` could not look titles up; they stay due."""
     await conn.execute(FAIL, collection, sorted(titles), why, run)
+
+
+async def refresh(conn: Connection, collection: int, *, most: int) -> None:
+    """Put titles back onto the list: the undescribed ones, then those looked up longest ago."""
+    await conn.execute(REFRESH, collection, most)
 
 
 async def waiting(conn: Connection, collection: int) -> AsyncGenerator[Any, None]:

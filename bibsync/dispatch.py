@@ -1,0 +1,278 @@
+"""The dispatch: a replica's share of the work, claimed, carried out, and told of.
+
+    due ─ claim ─ job ─┬─ ended                       settled, with its outcome and result
+                       ├─ failed, may pass            again after `retry_delay`, `retries` times;
+                       │                              then within the hour, by a request anew
+                       ├─ locked                      once more, soon; or absorbed by a backfill
+                       ├─ cancelled by a person       cancelled
+                       └─ stopped, reloaded           given back: another replica goes on
+
+Promises: at most `concurrency` requests at once, one place of which bulk work (first fills,
+backfills, re-imports) never takes, so that fresh work doesn't wait for it. A replica that goes
+away loses what it held after the time to live of leases; none of it is lost or done twice at once,
+since leases and fences say who may run. A request that crashes costs no other.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from bibsync import events, lease, store
+from bibsync.errors import BibsyncError, Problem
+from bibsync.jobs import JOBS, Done, Duty, Task
+from bibsync.rounds import Database
+from bibsync.run import PURCHASES, Outcome, Summary
+from bibsync.store import firings, lanes, requests
+from bibsync.store.requests import FIRST_FILL, LAST, Ended, Terms, Wish
+
+LOOK_S = 1.0
+"""How soon work that another process asked for is seen."""
+LOCKED_AGAIN = timedelta(seconds=15)
+AGAIN = timedelta(minutes=30)
+"""How soon purchases that failed for a passing reason are tried again after their retries."""
+MOST_CLAIMS = 5
+"""A request that was begun so often and never ended takes its process down, or hangs."""
+LAST_WORD_S = 5.0
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Held:
+    """A request that this replica carries out."""
+
+    task: Task
+    work: asyncio.Task[None]
+    unwanted: bool = False
+    """A person has cancelled it."""
+
+
+class Dispatch:
+    """What one replica carries out. `heard` is told each run's summary."""
+
+    def __init__(self, database: Database, duty: Duty, *, heard: Callable[[Summary], None]) -> None:
+        self.duty = duty
+        self.replica = lease.this_process().replica
+        self.held: dict[int, Held] = {}
+        self.woken = asyncio.Event()
+        self._database = database
+        self._token = uuid.uuid4().hex
+        self._heard = heard
+        self._group: asyncio.TaskGroup | None = None
+
+    async def serve(self, round_: Callable[[], Any]) -> None:
+        """Carry out requests until cancelled; then give back those under way.
+
+        `round_` makes rounds of `look`.
+        """
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            await round_()
+
+    async def look(self) -> float:
+        """Claim what is due, as far as there are places, and begin it; return the seconds to wait."""
+        async with store.acquire(self._database.pool) as conn:
+            async with conn.transaction():
+                back = await requests.take_back(conn)
+            dropped = await requests.drop_expired(conn)
+            for ended in await firings.finish(conn):
+                log.info(events.SCHEDULE_ENDED, schedule=ended.schedule, outcome=ended.outcome)
+            claimed = await self._claim(conn)
+        for number in back:
+            log.warning(events.REQUEST_TAKEN_OVER, request=number)
+        for row in dropped:
+            log.warning(events.REQUEST_DROPPED, request=row["request"], job=row["job"])
+        for row in claimed:
+            self._begin(row)
+        return LOOK_S
+
+    async def keep(self) -> float:
+        """Prolong what is held, and stop what somebody cancelled or another has taken over."""
+        ttl = self.duty.means.lease_ttl
+        async with store.acquire(self._database.pool) as conn:
+            kept = await requests.keep(conn, self._token, ttl=ttl)
+        for number, held in list(self.held.items()):
+            if number not in kept or kept[number]:
+                held.unwanted = kept.get(number, False)
+                held.work.cancel()
+        return min(ttl.total_seconds() / 4, LOOK_S * 2)
+
+    async def take_up(self, duty: Duty) -> list[str]:
+        """Go by another configuration: what it changed is begun anew, all else goes on.
+
+        Returns the names of the collections whose work was stopped.
+        """
+        before, self.duty = self.duty, duty
+        stopped = []
+        for held in list(self.held.values()):
+            collection, number = held.task.collection, held.task.row["collection"]
+            if collection is not None and duty.numbers.get(number) != before.numbers.get(number):
+                held.work.cancel()
+                stopped.append(collection.name)
+        self.woken.set()
+        return stopped
+
+    async def _claim(self, conn: store.Connection) -> list[Any]:
+        """Claim fresh work for the free places, then bulk work for those it may have."""
+        places = self.duty.config.daemon.concurrency
+        free = places - len(self.held)
+        heavy = sum(held.task.row["priority"] >= FIRST_FILL for held in self.held.values())
+        rows = await self._claimed(conn, (0, FIRST_FILL - 1), free)
+        room = min(free - len(rows), max(places - 1, 1) - heavy)
+        return rows + await self._claimed(conn, (FIRST_FILL, LAST), room)
+
+    async def _claimed(
+        self, conn: store.Connection, priorities: tuple[int, int], limit: int
+    ) -> list[Any]:
+        if limit <= 0:
+            return []
+        return await requests.claim(
+            conn,
+            [*self.duty.numbers],
+            priorities=priorities,
+            limit=limit,
+            holder=(self._token, self.replica),
+            ttl=self.duty.means.lease_ttl,
+        )
+
+    def _begin(self, row: Any) -> None:
+        assert self._group is not None  # noqa: S101 - looks are made while it serves
+        number = row["request"]
+        collection = self.duty.numbers.get(row["collection"])
+        task = Task(row=row, duty=self.duty, collection=collection, ended=self._heard)
+        work = self._group.create_task(self._carry_out(task), name=f"request {number}")
+        self.held[number] = Held(task, work)
+
+    async def _carry_out(self, task: Task) -> None:
+        row = task.row
+        number = row["request"]
+        with structlog.contextvars.bound_contextvars(request=number, job=row["job"]):
+            try:
+                if row["claims"] > MOST_CLAIMS:
+                    done = Done(outcome=Outcome.FAILED, problem=_hopeless(row))
+                else:
+                    done = await _done(task)
+                await self._note(task, done)
+            except asyncio.CancelledError:
+                with suppress(*store.DISCONNECTED):
+                    async with asyncio.timeout(LAST_WORD_S):
+                        await self._stopped(task)
+                raise
+            finally:
+                self.held.pop(number, None)
+                self.woken.set()
+
+    async def _note(self, task: Task, done: Done) -> None:
+        """Settle the request or put it back, trying until the database answers."""
+        while True:
+            try:
+                await self._noted(task, done)
+            except store.DISCONNECTED as error:
+                await self._database.failed(error)
+            else:
+                return
+
+    async def _noted(self, task: Task, done: Done) -> None:
+        row = task.row
+        number, collection = row["request"], row["collection"]
+        async with store.acquire(self._database.pool) as conn, conn.transaction():
+            if done.outcome in {Outcome.LOCKED, Outcome.DEPOSED}:
+                if await _is_absorbed(conn, task):
+                    done = Done(outcome=Outcome.ABSORBED)
+                else:
+                    await self._put_back(conn, number, LOCKED_AGAIN, begun=False)
+                    return
+            parked_until = await _parked_until(conn, collection)
+            passing = done.problem is not None and done.problem.transient
+            if passing and row["attempts"] < row["retries"]:
+                await self._put_back(
+                    conn, number, row["retry_delay"], attempts=1, earliest=parked_until
+                )
+                return
+            mine = await requests.settle(conn, number, self._token, _ended(done))
+            if mine and passing and row["job"] == PURCHASES and collection is not None:
+                await self._ask_again(conn, collection, parked_until)
+        problem = done.problem.as_json() if done.problem else None
+        log.info(events.REQUEST_ENDED, outcome=done.outcome.value, problem=problem)
+
+    async def _ask_again(
+        self, conn: store.Connection, collection: int, parked_until: datetime | None
+    ) -> None:
+        """Have purchases tried again soon: nobody should have to, and the next slot may be far."""
+        now = await conn.fetchval(requests.NOW)
+        wish = Wish(
+            job=PURCHASES, collection=collection, due_at=max(now + AGAIN, parked_until or now)
+        )
+        terms = Terms(trigger="retry", by=self.replica, priority=requests.SCHEDULED)
+        await requests.ask(conn, wish, terms)
+
+    async def _stopped(self, task: Task) -> None:
+        """Note that the work was stopped: by a person's word, or by a stop, to be gone on with."""
+        number = task.row["request"]
+        held = self.held.get(number)
+        async with store.acquire(self._database.pool) as conn, conn.transaction():
+            if held is not None and held.unwanted:
+                ended = Ended("cancelled", state="cancelled")
+                await requests.settle(conn, number, self._token, ended)
+            else:
+                await self._put_back(conn, number, timedelta(0))
+
+    async def _put_back(
+        self, conn: store.Connection, number: int, wait: timedelta, **more: Any
+    ) -> None:
+        await requests.put_back(conn, self._token, [number], wait=wait, **more)
+        log.info(events.REQUEST_PUT_BACK, wait_s=wait.total_seconds())
+
+
+async def _done(task: Task) -> Done:
+    """Do the job. What a person can act on is its problem, a defect too: it costs no other."""
+    try:
+        return await JOBS[task.row["job"]].act(task)
+    except BibsyncError as error:
+        return Done(outcome=Outcome.FAILED, problem=error.problem)
+    except store.DISCONNECTED as error:
+        return Done(outcome=Outcome.FAILED, problem=store.unavailable(error).problem)
+    except Exception:
+        log.exception(events.REQUEST_CRASHED)
+        return Done(outcome=Outcome.FAILED, problem=BibsyncError(CRASHED).problem)
+
+
+CRASHED = "The work met a defect of bibsync; the log has its traceback."
+
+
+def _hopeless(row: Any) -> Problem:
+    return BibsyncError(
+        f"It was begun {row['claims'] - 1} times, and each time its process went away."
+    ).problem
+
+
+def _ended(done: Done) -> Ended:
+    return Ended(
+        done.outcome.value,
+        done.problem.as_json() if done.problem else None,
+        done.result,
+        done.run,
+    )
+
+
+async def _is_absorbed(conn: store.Connection, task: Task) -> bool:
+    """Tell whether whoever holds the stream reads the new days anyway: it is at a backfill."""
+    row = task.row
+    plain = row["since"] is None and row["until"] is None and not row["force_reimport"]
+    if not plain or row["job"] != PURCHASES:
+        return False
+    standing = await lanes.standing(conn, (row["collection"], PURCHASES))
+    return standing is not None and standing.backfilling
+
+
+async def _parked_until(conn: store.Connection, collection: int | None) -> datetime | None:
+    if collection is None:
+        return None
+    standing = await lanes.standing(conn, (collection, PURCHASES))
+    return standing.parked_until if standing else None

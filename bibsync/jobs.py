@@ -1,0 +1,159 @@
+"""The jobs: what a schedule may start or a person may ask for, one row each in JOBS.
+
+A job does its work for one request and says what came of it; whether it is tried again is the
+dispatch's matter. To add one: a coroutine where its noun lives, a row here, its name in
+`settings.keys`, a line in docs/jobs.md.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+from bibsync import examination, harvest, store
+from bibsync.collection import Collection
+from bibsync.config import Config
+from bibsync.errors import BibsyncError, Problem
+from bibsync.examination import Finding, State
+from bibsync.harvest import GOES_ON, Means
+from bibsync.run import METADATA, PURCHASES, Order, Outcome, Summary, Tally
+from bibsync.store import Pool, titles
+
+REFRESHED = 1000
+"""Titles of a collection that a metadata job has looked up again: 40 requests."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duty:
+    """What a replica goes by: the configuration in force, its collections by number, its means."""
+
+    config: Config
+    numbers: Mapping[int, Collection]
+    means: Means
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One request being done: its row, the collection if it is about one, and what it counts.
+
+    `ended` hears the summary of each run.
+    """
+
+    row: Any
+    duty: Duty
+    collection: Collection | None
+    ended: Callable[[Summary], None]
+    tallies: dict[str, Tally] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What came of a job."""
+
+    outcome: Outcome = Outcome.SUCCEEDED
+    problem: Problem | None = None
+    result: Mapping[str, object] | None = None
+    run: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A row of the table: what it does, in words, and how; `of_each`: for each collection."""
+
+    words: str
+    act: Callable[[Task], Awaitable[Done]]
+    of_each: bool = False
+
+
+async def purchases(task: Task) -> Done:
+    """Sync a collection's purchases, then look its new titles up."""
+    row = task.row
+    order = Order(
+        since=row["since"],
+        until=row["until"],
+        force_reimport=row["force_reimport"],
+        lane=row["lane"],
+        trigger=row["trigger"],
+        request=row["request"],
+    )
+    return await _harvest(task, [order, _look_ups(row)])
+
+
+async def metadata(task: Task) -> Done:
+    """Look titles up again: those without a description, then those of the longest ago."""
+    async with store.acquire(task.duty.means.pool) as conn:
+        await titles.refresh(conn, task.row["collection"], most=REFRESHED)
+    return await _harvest(task, [_look_ups(task.row)])
+
+
+async def health(task: Task) -> Done:
+    """Try the whole chain, as `doctor` does, and keep what was found."""
+    config, pool = task.duty.config, task.duty.means.pool
+    findings: list[Finding] = []
+
+    @asynccontextmanager
+    async def connect(_: Config) -> AsyncIterator[Pool]:
+        yield pool
+
+    await examination.examine(config, config.collections, connect=connect, told=findings.append)
+    bad = [each for each in findings if each.state is State.FAILED]
+    return Done(
+        outcome=Outcome.FAILED if bad else Outcome.SUCCEEDED,
+        problem=_problem(bad[0]) if bad else None,
+        result={"findings": [each.as_json() for each in findings]},
+    )
+
+
+JOBS: Final[Mapping[str, Job]] = MappingProxyType(
+    {
+        "purchases": Job(words="Sync purchases, look new titles up", act=purchases, of_each=True),
+        "metadata": Job(words="Look titles up again", act=metadata, of_each=True),
+        "health": Job(words="Try the whole chain", act=health),
+    }
+)
+
+
+def _look_ups(row: Any) -> Order:
+    return Order(stream=METADATA, trigger=row["trigger"], request=row["request"])
+
+
+async def _harvest(task: Task, orders: list[Order]) -> Done:
+    """Do these orders, one after the other, as long as they go well; the worst is what came."""
+    assert task.collection is not None, task.row  # noqa: S101 - the table says of which jobs
+    summaries: list[Summary] = []
+    for order in orders:
+        tally = task.tallies[order.stream] = Tally()
+        summaries.append(
+            await harvest.harvest(
+                task.collection,
+                task.row["collection"],
+                order,
+                task.duty.means,
+                tally=tally,
+                ended=task.ended,
+            )
+        )
+        if summaries[-1].outcome not in GOES_ON:
+            break
+    worst = next(
+        (each for each in summaries if each.outcome is not Outcome.SUCCEEDED), summaries[-1]
+    )
+    first = next((each for each in summaries if each.stream == PURCHASES), summaries[0])
+    return Done(
+        outcome=worst.outcome,
+        problem=worst.problem,
+        result={"summaries": [each.as_json() for each in summaries]},
+        run=first.run,
+    )
+
+
+def _problem(finding: Finding) -> Problem:
+    whose = f"{finding.collection}: " if finding.collection else ""
+    return Problem(
+        code=finding.code or BibsyncError.code,
+        origin="bibsync",
+        transient=False,
+        message=whose + finding.message,
+        remedy=finding.remedy or BibsyncError.default_remedy,
+    )
