@@ -14,7 +14,7 @@ import stamina
 import structlog
 
 from bibsync import backoff, events
-from bibsync.errors import SourceBusy, SourceParked, SourceTimedOut
+from bibsync.errors import SourceBusy, SourceError, SourceParked, SourceTimedOut
 from bibsync.item import Items
 from bibsync.run import Tally
 from bibsync.source import Describing, Page, Source
@@ -24,6 +24,8 @@ FAILURES_TO_OPEN = 5
 """Different windows or look-ups failing in a row at a host open its breaker."""
 BLANK_WAITS_S: Sequence[float] = (0.5, 1.5)
 """A blank first answer is asked for again after each of these."""
+OK = "ok"
+"""The outcome of a request that had a usable answer."""
 
 Told = TypeVar("Told")
 
@@ -70,8 +72,15 @@ class Answer:
     serial: int
 
 
+def _nobody(_: str) -> None:
+    """Hear an outcome and do nothing."""
+
+
 class Inquiry:
-    """The asking of one run: counts requests and retries, waits between them."""
+    """The asking of one run: counts requests and retries, waits between them.
+
+    `answered` hears the outcome of each request: OK, a word of `fault`, or an error's code.
+    """
 
     def __init__(
         self,
@@ -81,12 +90,14 @@ class Inquiry:
         tally: Tally,
         random: Random,
         blank_waits_s: Sequence[float] = BLANK_WAITS_S,
+        answered: Callable[[str], None] = _nobody,
     ) -> None:
         self._source = source
         self._attempts = retries + 1
         self._tally = tally
         self._random = random
         self._blank_waits_s = blank_waits_s
+        self._answered = answered
         self._serial = 0
 
     async def page(
@@ -162,7 +173,13 @@ class Inquiry:
     async def _ask_once(self, ask: Callable[[int], Awaitable[Told]]) -> Told:
         self._serial += 1
         self._tally.requests += 1
-        return await ask(self._serial)
+        try:
+            told = await ask(self._serial)
+        except SourceError as error:
+            self._answered(str(error.detail or error.code))
+            raise
+        self._answered(OK)
+        return told
 
     def _wait_s(self, busy: SourceBusy, attempt: int) -> float:
         wait_s = backoff.full_jitter(attempt, self._random)

@@ -53,6 +53,8 @@ REDIS_LOST: Final = "redis.lost"
 REDIS_RECOVERED: Final = "redis.recovered"
 STORE_RECONNECTED: Final = "store.reconnected"
 SCHEMA_MIGRATED: Final = "schema.migrated"
+LOOP_LAGGED: Final = "loop.lagged"
+LOOP_RECOVERED: Final = "loop.recovered"
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["json", "console", "auto"]

@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Protocol, Self
 
@@ -43,7 +44,7 @@ from bibsync.errors import (
 from bibsync.lease import Aside, Key, Leases, Tenure
 from bibsync.lookups import LookUps
 from bibsync.perusal import Desk
-from bibsync.run import METADATA, Order, Outcome, Summary, Tally
+from bibsync.run import METADATA, Order, Outcome, Summary, Tally, Unwitnessed, Witness
 from bibsync.source import Permit, Source
 from bibsync.store import Connection, Pool, lanes, runs
 
@@ -58,6 +59,7 @@ class Means:
     """What every run of a process uses: the store, the vendors, time and chance.
 
     `now` is the wall clock, `clock` counts the seconds that leases and durations are measured in.
+    `witness` counts what the runs do.
     """
 
     pool: Pool
@@ -70,6 +72,7 @@ class Means:
     clock: lease.Clock = lease.seconds
     random: Random = field(default_factory=Random)
     blank_waits_s: Sequence[float] = BLANK_WAITS_S
+    witness: Witness = field(default_factory=Unwitnessed)
 
 
 GOES_ON = frozenset({Outcome.SUCCEEDED, Outcome.PARTIAL})
@@ -207,10 +210,14 @@ async def harvest(
             problem=problem,
         )
         _log_end(summary)
+        means.witness.ended(order.stream, outcome)
         ended(summary)
         return summary
 
-    with structlog.contextvars.bound_contextvars(collection=collection.name, stream=order.stream):
+    with (
+        structlog.contextvars.bound_contextvars(collection=collection.name, stream=order.stream),
+        means.witness.watch(collection.name, order.stream, tally),
+    ):
         try:
             async with lease.hold(
                 means.leases,
@@ -277,6 +284,7 @@ async def _begin(
         tally=tally,
         random=means.random,
         blank_waits_s=means.blank_waits_s,
+        answered=partial(means.witness.answered, collection.name),
     )
     log.info(events.RUN_STARTED, run=number, epoch=mine.epoch, trigger=order.trigger)
     if order.stream == METADATA:

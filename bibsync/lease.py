@@ -147,6 +147,41 @@ class PostgresLeases:
             await leases.release(conn, key, holder.token)
 
 
+class Counted:
+    """Leases of which this process holds so many: `told` hears their number when it changes."""
+
+    def __init__(self, where: Leases, told: Callable[[int], object]) -> None:
+        self._where = where
+        self._told = told
+        self._held: set[tuple[Key, str]] = set()
+
+    async def take(self, key: Key, holder: Holder, *, ttl: timedelta) -> Held | None:
+        """Take the lease: None, or who holds it."""
+        held = await self._where.take(key, holder, ttl=ttl)
+        self._note(self._held if held else self._held | {(key, holder.token)})
+        return held
+
+    async def renew(self, key: Key, holder: Holder, *, ttl: timedelta) -> bool:
+        """Prolong the lease; False: it was lost."""
+        in_force = await self._where.renew(key, holder, ttl=ttl)
+        if not in_force:
+            self._note(self._held - {(key, holder.token)})
+        return in_force
+
+    async def release(self, key: Key, holder: Holder) -> None:
+        """Free the lease; what couldn't be freed isn't relied upon any more either."""
+        try:
+            await self._where.release(key, holder)
+        finally:
+            self._note(self._held - {(key, holder.token)})
+
+    def _note(self, held: set[tuple[Key, str]]) -> None:
+        changed = len(held) != len(self._held)
+        self._held = held
+        if changed:
+            self._told(len(held))
+
+
 def seconds() -> float:
     """Count seconds that no change of the clock moves, and that a suspended machine counts too."""
     return time.clock_gettime(BOOT_CLOCK)

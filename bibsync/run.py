@@ -1,10 +1,11 @@
 """A run: one sync of one stream of one collection by one process; what it counts and reports."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Protocol
 
 from bibsync.errors import EXIT_CODES, Problem
 
@@ -79,6 +80,33 @@ class Tally:
         if self.to_look_up:
             return min((self.received + self.unanswered) / self.to_look_up, 1.0)
         return min(self.has_read / self.to_read, 1.0) if self.to_read else 0.0
+
+
+class Witness(Protocol):
+    """Who counts what the runs of a process do, while they do it."""
+
+    def watch(self, collection: str, stream: str, tally: Tally) -> AbstractContextManager[None]:
+        """Count what the tally comes to count while the block lasts."""
+
+    def answered(self, collection: str, outcome: str) -> None:
+        """Hear how a request ended: `ok`, a word of `fault`, or the code of another SourceError."""
+
+    def ended(self, stream: str, outcome: Outcome) -> None:
+        """Hear how a run ended."""
+
+
+class Unwitnessed:
+    """Nobody counts: a person looks on."""
+
+    def watch(self, _collection: str, _stream: str, _tally: Tally) -> AbstractContextManager[None]:
+        """Let the block pass."""
+        return nullcontext()
+
+    def answered(self, _collection: str, _outcome: str) -> None:
+        """Do nothing."""
+
+    def ended(self, _stream: str, _outcome: Outcome) -> None:
+        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

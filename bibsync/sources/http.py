@@ -11,6 +11,7 @@ A GET whose connection breaks before the answer begins is sent once more by aioh
 
 import asyncio
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -66,6 +67,9 @@ Sign = Callable[[datetime], Mapping[str, str]]
 Told = Callable[[float], object]
 """Is called with the vendor's clock minus ours, as soon as an answer's head has told it."""
 
+Took = Callable[[str, float], object]
+"""Is called with a host and the seconds that an exchange with it took, answered or not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -120,10 +124,15 @@ class Hosts:
     """
 
     def __init__(
-        self, *, now: Callable[[], datetime] | None = None, shared: SharedTurns | None = None
+        self,
+        *,
+        now: Callable[[], datetime] | None = None,
+        shared: SharedTurns | None = None,
+        took: Took = lambda *_: None,
     ) -> None:
         self._now = now or _now
         self._shared = shared
+        self._took = took
         self._hosts: dict[str, Host] = {}
 
     async def __aenter__(self) -> Self:
@@ -150,7 +159,7 @@ class Hosts:
         name = base.host_port_subcomponent or ""
         if name not in self._hosts:
             budget = Budget(name, shared=self._shared)
-            self._hosts[name] = Host(name, self._session, self._now, budget)
+            self._hosts[name] = Host(name, self._session, self._now, budget, took=self._took)
         return self._hosts[name]
 
 
@@ -166,12 +175,15 @@ class Host:
         session: aiohttp.ClientSession,
         now: Callable[[], datetime],
         budget: Budget,
+        *,
+        took: Took = lambda *_: None,
     ) -> None:
         self.name = name
         self.skew: float | None = None
         self.budget = budget
         self._session = session
         self._now = now
+        self._took = took
         self._places = asyncio.Semaphore(AT_ONCE)
 
     def time(self) -> datetime:
@@ -198,11 +210,14 @@ class Host:
             await self.budget.turn(vendor)
             while not await permit():
                 await self.budget.turn(vendor)
+            began = time.monotonic()
             try:
                 async with asyncio.timeout(limit):
                     return await self._exchange(url, sign, limit, vendor, told=told)
             except (aiohttp.ClientError, OSError) as error:
                 failure = _without_request(error, vendor, self.name, limit)
+            finally:
+                self._took(self.name, time.monotonic() - began)
         raise failure
 
     async def _exchange(

@@ -44,6 +44,12 @@ where r.reject = $1
 COUNT_OPEN = """
 select collection, count(*) as open from rejects where state = 'open' group by collection
 """
+COUNT_OPEN_BY_REASON = """
+select c.name as collection, r.reason, count(*) as open
+from rejects r join collections c on c.collection = r.collection
+where r.state = 'open'
+group by c.name, r.reason
+"""
 AMONG = """
 select r.reject as id, c.name as collection, r.state
 from rejects r join collections c on c.collection = r.collection
@@ -162,6 +168,12 @@ async def one(conn: Connection, number: int) -> Any | None:
 async def count_open(conn: Connection) -> dict[int, int]:
     """Return how many rejects of each collection wait for a person."""
     return {row["collection"]: row["open"] for row in await conn.fetch(COUNT_OPEN)}
+
+
+async def count_open_by_reason(conn: Connection) -> dict[tuple[str, str], int]:
+    """Return how many rejects wait for a person, by the collection's name and the reason."""
+    rows = await conn.fetch(COUNT_OPEN_BY_REASON)
+    return {(row["collection"], row["reason"]): row["open"] for row in rows}
 
 
 async def among(conn: Connection, numbers: Iterable[int]) -> list[Any]:

@@ -18,7 +18,7 @@ from bibsync.errors import SourceBusy, SourceTimedOut
 from bibsync.harvest import Means, harvest
 from bibsync.item import Item, Items
 from bibsync.lease import PostgresLeases
-from bibsync.run import METADATA, PURCHASES, Order, Summary, Tally
+from bibsync.run import METADATA, PURCHASES, Order, Summary, Tally, Unwitnessed, Witness
 from bibsync.source import Page, Source
 from bibsync.store import Pool, collections, lanes, windows
 from bibsync.window import Window
@@ -197,6 +197,7 @@ class World:
     ttl: timedelta = timedelta(seconds=60)
     breakers: Breakers = field(default_factory=Breakers)
     source: Callable[..., Source] | None = None
+    witness: Witness = field(default_factory=Unwitnessed)
 
     def means(self) -> Means:
         return Means(
@@ -208,6 +209,7 @@ class World:
             now=lambda: self.now,
             random=Random(self.seed),
             blank_waits_s=(0.0, 0.0),
+            witness=self.witness,
         )
 
     def configure(self, **sync: object) -> None:

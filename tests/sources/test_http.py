@@ -163,6 +163,32 @@ async def test_waiting_for_a_place_does_not_count_into_the_time_out(wire, source
     assert wire.most_at_once <= AT_ONCE
 
 
+async def test_how_long_an_exchange_took_is_told_and_waiting_for_the_turn_is_no_part_of_it(wire):
+    took = []
+    async with Hosts(took=lambda host, seconds: took.append((host, seconds))) as hosts:
+        source = Source(hosts, wire.url, per_second=2.0)
+        wire.say(answer(), answer())
+
+        await source.get()
+        await source.get()
+
+    assert [f"127.0.0.1:{wire.port}"] * 2 == [host for host, _ in took]
+    assert max(seconds for _, seconds in took) < 0.4
+
+
+async def test_how_long_an_exchange_took_is_told_where_there_was_no_answer(wire):
+    took = []
+    async with Hosts(took=lambda _, seconds: took.append(seconds)) as hosts:
+        source = Source(hosts, wire.url)
+        wire.say(Said(then="hang"))
+
+        with pytest.raises(SourceTimedOut):
+            await source.get(within=0.2 * SECOND)
+
+    assert len(took) == 1
+    assert took[0] >= 0.19
+
+
 async def test_cookies_are_neither_kept_nor_sent(wire, source):
     wire.say(answer(headers={"Set-Cookie": "session=1"}), answer())
 

@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from lease_conformance import Expire
 from pydantic import SecretStr
 
 from bibsync import store
 from bibsync.collection import Collection
+from bibsync.lease import Key
 from bibsync.run import PURCHASES
 from bibsync.store import Connection, Pool, collections
 
@@ -31,3 +33,17 @@ async def key(pool: Pool) -> tuple[int, str]:
     async with store.acquire(pool) as conn, conn.transaction():
         numbers = await collections.enrol(conn, [springfield])
     return numbers["Springfield"], PURCHASES
+
+
+@pytest.fixture
+def expire(pool: Pool) -> Expire:
+    """Return what lets the time of a lease in PostgreSQL run out."""
+
+    async def run_out(key: Key) -> None:
+        await pool.execute(
+            "update leases set expires_at = clock_timestamp() - interval '1 ms'"
+            " where (collection, stream) = ($1, $2)",
+            *key,
+        )
+
+    return run_out

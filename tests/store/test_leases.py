@@ -25,18 +25,6 @@ def where(pool: Pool) -> Leases:
     return PostgresLeases(pool)
 
 
-@pytest.fixture
-def expire(pool: Pool) -> Expire:
-    async def run_out(key: Key) -> None:
-        await pool.execute(
-            "update leases set expires_at = clock_timestamp() - interval '1 ms'"
-            " where (collection, stream) = ($1, $2)",
-            *key,
-        )
-
-    return run_out
-
-
 class TestPostgresLeases(LeaseConformance):
     """The table `leases` passes the suite."""
 

@@ -45,6 +45,21 @@ async def test_a_reject_keeps_its_bytes_its_place_and_its_reason(conn: Connectio
     } == dict(found)
 
 
+async def test_open_rejects_are_counted_by_name_and_reason(conn: Connection, key: Key):
+    unreadable = replace(NAMELESS, reason=Reason.UNREADABLE_RECORD)
+    dismissed = replace(unreadable, identity=b"another")
+    await keep(conn, key, NAMELESS, unreadable)
+    (row,) = await keep(conn, key, dismissed)
+    await rejects.dismiss(conn, Choice(numbers=(row["reject"],)))
+
+    counted = await rejects.count_open_by_reason(conn)
+
+    assert {
+        ("Springfield", "missing_control_number"): 1,
+        ("Springfield", "unreadable_record"): 1,
+    } == counted
+
+
 async def test_a_reject_met_again_is_counted_and_not_new(conn: Connection, key: Key):
     """Its 005 may be another by then: the identity leaves that out, the bytes are the first."""
     await keep(conn, key, NAMELESS)
