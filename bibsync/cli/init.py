@@ -1,4 +1,4 @@
-"""bibsync init: a configuration to begin with, written whole or not at all."""
+"""bibsync init: a configuration to begin with, written whole or not at all; the unit, printed."""
 
 import os
 import re
@@ -12,9 +12,10 @@ from typing import Annotated
 
 import typer
 
-from bibsync.cli import questions
+from bibsync.cli import questions, unit
 from bibsync.cli.context import DEBUG, Json
-from bibsync.cli.text import out, out_json, say, writing
+from bibsync.cli.text import flush, out, out_json, say, writing
+from bibsync.config import find
 from bibsync.errors import UsageWrong
 from bibsync.settings import draft, secret, values
 from bibsync.settings.draft import Account
@@ -63,6 +64,9 @@ def init(
     key_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A file that holds the account's key.")
     ] = None,
+    systemd: Annotated[
+        bool, typer.Option("--systemd", help="Print systemd's unit for the daemon instead.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Write a commented configuration, readable by nobody else; an existing one is left alone.
@@ -71,9 +75,16 @@ def init(
 
     bibsync init --output - > bibsync.toml
 
+    bibsync init --systemd
+
     On a terminal it asks for the account and checks each answer; elsewhere, and with --output -, it
     asks nothing, and without the four options the account stands there as a comment.
     """
+    if systemd:
+        if json or any((output, name, library_id, account_id, key_file)):
+            raise UsageWrong("--systemd prints the unit and goes with no other option of init.")
+        _print_unit()
+        return
     to_stdout = output == STDOUT
     if to_stdout and json:
         raise UsageWrong("--output - and --json can't both be written to standard output.")
@@ -97,6 +108,14 @@ def init(
         return
     _write(drafted, place)
     _tell(drafted, place, json=json)
+
+
+def _print_unit() -> None:
+    """Print the unit for this installation and the configuration in force; install nothing."""
+    installation = unit.this(find(DEBUG.config, os.environ))
+    out(unit.text(installation).removesuffix("\n"))
+    flush()
+    unit.tell(installation)
 
 
 def _refuse_taken(place: Path) -> None:
