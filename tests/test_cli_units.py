@@ -101,7 +101,7 @@ def test_a_wrong_call_is_exit_2_with_a_sentence(arguments: str, capsys: pytest.C
         ("status --json=3", "--json takes no value.", "status"),
         ("simulate --bad 3", "--bad: 3 is too large; it must be at most 1.", "simulate"),
         ("simulate --bad x", "--bad: 'x' is no number.", "simulate"),
-        ("statsu", "There is no command 'statsu'. Did you mean 'status'?", ""),
+        ("statsu", "There is no command 'statsu'. Did you mean 'stats', 'status'?", ""),
         ("records shwo", "There is no command 'shwo'. Did you mean 'show'?", "records"),
         ("-x", "There is no option -x.", ""),
     ],

@@ -37,6 +37,9 @@ COMMANDS: Final[Mapping[str, str]] = {
     "collections": "List, rename or forget collections.",
     "records": "Look at records and hand them on.",
     "rejects": "Look at what can't be stored, settle it.",
+    "stats": "Count records, and what was done.",
+    "snapshots": "Look at daily figures, take past days.",
+    "cleanup": "Delete what needn't be kept any longer.",
     "db": "Look after the database's schema.",
     "simulate": "Serve a made-up cloudLibrary.",
 }

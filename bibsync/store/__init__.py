@@ -10,6 +10,7 @@ import hashlib
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -39,6 +40,7 @@ IDENTITY = """
 select oid || ' ' || datname || ' ' || (select min(applied_at) from schema_migrations)
 from pg_database where datname = current_database()
 """
+CLOCK = "select clock_timestamp()"
 OLDEST = 14
 """The first major version with multiranges, which coverage is kept in."""
 
@@ -211,6 +213,12 @@ async def identity(conn: Connection) -> str:
     """Return a word for this database, the same for all who use it, in a migrated database."""
     told = await conn.fetchval(IDENTITY)
     return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+async def clock(conn: Connection) -> datetime:
+    """Return what time it is for the database, whose clock all replicas share."""
+    now: datetime = await conn.fetchval(CLOCK)
+    return now
 
 
 async def _pool(url: str, size: int, settings: Mapping[str, str]) -> Pool:

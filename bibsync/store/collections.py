@@ -8,6 +8,7 @@ Only a person has a collection forgotten, with everything that is kept of it.
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import structlog
 
@@ -50,6 +51,9 @@ with versions as (delete from record_versions where collection = $1),
      looked_up as (delete from titles where collection = $1),
      set_aside as (delete from rejects where collection = $1)
 delete from records where collection = $1
+"""
+KEEP_SINCE = """
+update collections set kept_since = $1 where kept_since is null or kept_since < $1
 """
 FORGET = "delete from collections where collection = $1"
 FORGET_S = 3600.0
@@ -198,6 +202,16 @@ async def forget(conn: Connection, number: int) -> None:
     """
     await conn.execute(EMPTY, number, timeout=FORGET_S)
     await conn.execute(FORGET, number, timeout=FORGET_S)
+
+
+async def keep_since(conn: Connection, since: datetime) -> None:
+    """Note of every collection that what is older than `since` may be deleted from now on.
+
+    Whoever deletes it says so first, in a transaction of its own: else an interrupted cleanup would
+    leave days that look as if all of them were there.
+    """
+    await conn.execute(LOCK)
+    await conn.execute(KEEP_SINCE, since)
 
 
 def refuse_moved(configured: Sequence[Collection], rows: Sequence[Row]) -> None:

@@ -8,7 +8,7 @@ asked for, `Asked`, never by a clock.
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from bibsync.record import Record
@@ -96,6 +96,14 @@ COUNT = """
 select collection, count(*) as records, count(withdrawn_at) as withdrawn
 from records group by collection
 """
+COUNT_FORMATS = """
+select collection, format, count(*) as records, count(withdrawn_at) as withdrawn
+from records group by collection, format order by collection, format
+"""
+WITHDRAWN_BY_DAY = """
+select (withdrawn_at at time zone 'UTC')::date as day, count(*) as withdrawn
+from records where withdrawn_at >= $1 group by 1
+"""
 ONE = """
 select c.name as collection_name, r.*, s.fingerprint, s.last_seen, t.description,
        t.looked_up_at, t.wanted_since, t.due_at, t.problem
@@ -122,6 +130,7 @@ FINGERPRINTS = """
 select control_number, encode(fingerprint, 'hex') as fingerprint
 from record_states where collection = $1
 """
+COUNTING_S = 600.0
 LIMIT_WAIT = "set local lock_timeout = '1s'"
 ANALYZE = "analyze records, record_states"
 
@@ -218,6 +227,18 @@ async def counts(conn: Connection) -> dict[int, tuple[int, int]]:
     """Return how many records each collection has, and how many of them are withdrawn."""
     rows = await conn.fetch(COUNT)
     return {row["collection"]: (row["records"], row["withdrawn"]) for row in rows}
+
+
+async def counts_by_format(conn: Connection) -> list[Any]:
+    """Return collection, format, and how many records, how many of them withdrawn."""
+    rows: list[Any] = await conn.fetch(COUNT_FORMATS, timeout=COUNTING_S)
+    return rows
+
+
+async def withdrawn_by_day(conn: Connection, since: datetime) -> dict[date, int]:
+    """Return how many records were withdrawn on each UTC day that has some."""
+    rows = await conn.fetch(WITHDRAWN_BY_DAY, since, timeout=COUNTING_S)
+    return {row["day"]: row["withdrawn"] for row in rows}
 
 
 async def fingerprints(conn: Connection, collection: int) -> dict[str, str]:

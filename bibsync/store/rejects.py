@@ -76,7 +76,8 @@ limit $5
 """
 RAW = "select raw from rejects where collection = $1 and reject = $2"
 RESOLVE = """
-update rejects set state = 'resolved' where collection = $1 and reject = any($2::bigint[])
+update rejects set state = 'resolved', settled_at = clock_timestamp()
+where collection = $1 and reject = any($2::bigint[])
 """
 MEET_AGAIN = """
 update rejects r
@@ -97,7 +98,8 @@ with chosen as (
     order by collection, reason, identity
     for update
 )
-update rejects set state = 'dismissed' where reject in (select reject from chosen)
+update rejects set state = 'dismissed', settled_at = clock_timestamp()
+where reject in (select reject from chosen)
 returning reject
 """
 FIRST_MET_BY = "select reject from rejects where collection = $1 and run = $2 order by reject"

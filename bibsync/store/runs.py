@@ -1,6 +1,6 @@
 """Table runs: what was run, by whom, and what came of it."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import orjson
@@ -57,6 +57,16 @@ select r.*, c.name,
         where v.collection = r.collection and v.replaced_by = r.run) as records_changed
 from runs r join collections c using (collection)
 where r.run = $1
+"""
+BY_DAY = """
+select (finished at time zone 'UTC')::date as day, count(*) as runs,
+       count(*) filter (where outcome in ('failed', 'partial')) as failed_runs,
+       sum(requests) as requests,
+       coalesce(sum(received) filter (where stream = 'purchases'), 0) as received,
+       coalesce(sum(new) filter (where stream = 'purchases'), 0) as new,
+       coalesce(sum(changed) filter (where stream = 'purchases'), 0) as changed,
+       coalesce(sum(rejected) filter (where stream = 'purchases'), 0) as rejected
+from runs where finished >= $1 group by 1
 """
 COUNTERS = (
     "windows", "blank", "pages", "requests", "retries", "received", "new", "changed",
@@ -138,6 +148,14 @@ async def successes(conn: Connection) -> dict[int, tuple[datetime, datetime]]:
     """Return when the purchases of each collection were first and last synced with success."""
     rows = await conn.fetch(SUCCESSES)
     return {row["collection"]: (row["first"], row["last"]) for row in rows}
+
+
+async def by_day(conn: Connection, since: datetime) -> dict[date, Any]:
+    """Return what the runs that ended on a UTC day came to together, of each day that has some.
+
+    Records are counted of purchases alone: what look-ups receive are descriptions.
+    """
+    return {row["day"]: row for row in await conn.fetch(BY_DAY, since)}
 
 
 async def listed(

@@ -33,6 +33,9 @@ order by v.version desc
 limit $4
 """
 
+COUNT = "select collection, count(*) as versions from record_versions group by collection"
+COUNTING_S = 600.0
+
 
 async def each(conn: Connection, collection: int, control_number: str) -> AsyncGenerator[Any, None]:
     """Yield every version of a record, the newest first, in constant memory."""
@@ -54,3 +57,9 @@ async def before(
 ) -> Any | None:
     """Return the newest version that is older than `version`, or of all; None if there is none."""
     return await conn.fetchrow(BEFORE, collection, control_number, version, 1)
+
+
+async def counts(conn: Connection) -> dict[int, int]:
+    """Return how many former versions are kept of each collection's records."""
+    rows = await conn.fetch(COUNT, timeout=COUNTING_S)
+    return {row["collection"]: row["versions"] for row in rows}

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from typing import Any
 
+import asyncpg
 from commands_page import SECTIONS, documented
 from installation import Installation
 from watched import Watched, library, served
@@ -29,6 +30,11 @@ collections forget springfield --json
 records show {key} --collection springfield --json
 records history {key} --collection springfield --json
 records diff {key} --collection springfield --json
+stats --json
+snapshots fill --since 3d --until 2999-01-01 --json
+snapshots list --json
+stats --since 3d --json
+cleanup --json
 rejects list --json
 rejects show 1 --json
 db status --json
@@ -38,6 +44,8 @@ rejects dismiss --all --json
 backfill --collection springfield --since 2d --until 1d --json
 collections rename springfield shelbyville --json
 """
+OLDER = "update collections set created_at = created_at - interval '9 days'"
+"""As if there had been days that could have been taken."""
 OPAQUE = {"marc", "description"}
 """Documents within documents, whose fields are MARC's, or the vendor's."""
 WITH_DOCUMENTS = {"records export"} | {
@@ -73,13 +81,18 @@ async def said_by(installation: Installation, lines: str) -> dict[str, list[dict
     return found
 
 
-async def test_json_has_the_documented_fields_and_no_other(installation: Installation):
+async def test_json_has_the_documented_fields_and_no_other(
+    installation: Installation, database: str
+):
     spoilt = library(titles=60, bad=0.2, defects=[Defect.NO_001])
     async with served(Watched([spoilt])) as vendor:
         installation.configure(vendor.collections())
 
         said = await said_by(installation, FIRST)
         key = said["records export"][0]["control_number"]
+        conn = await asyncpg.connect(database)
+        await conn.execute(OLDER)
+        await conn.close()
         said |= await said_by(installation, THEN.format(key=key))
 
     assert WITH_DOCUMENTS == said.keys()

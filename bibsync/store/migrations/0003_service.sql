@@ -6,6 +6,12 @@ alter table collections add column paused_until timestamptz;
 alter table collections add column pause_reason text;
 alter table collections add column paused_by text;
 
+-- Runs, versions and settled rejects from before then may have been cleaned up. Without it: none were.
+alter table collections add column kept_since timestamptz;
+
+-- When a reject was resolved or dismissed; unknown of those that were so before there was this column.
+alter table rejects add column settled_at timestamptz;
+
 -- When a job is due. `configured` is what the file or bibsync itself says of it, null where neither
 -- does any more. Slots up to `counted_from`, and up to `last_slot`, are past. `version` counts edits.
 create table schedules (
@@ -104,17 +110,18 @@ create table idempotency_keys (
     kept_since timestamptz not null
 );
 
+-- What a day came to, in UTC. Null: what says so had been cleaned up when the day was taken.
 create table snapshots (
     collection integer not null references collections on delete cascade,
     day date not null,
     records bigint not null,
     withdrawn bigint not null,
     new bigint not null,
-    changed bigint not null,
-    rejects bigint not null,
-    requests bigint not null,
-    runs bigint not null,
-    failed_runs bigint not null,
+    changed bigint,
+    rejects bigint,
+    requests bigint,
+    runs bigint,
+    failed_runs bigint,
     taken_at timestamptz not null,
     primary key (collection, day)
 );
