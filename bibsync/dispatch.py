@@ -76,7 +76,7 @@ class Dispatch:
             await round_()
 
     async def look(self) -> float:
-        """Claim what is due, as far as there are places, and begin it; return the seconds to wait."""
+        """Claim what is due, as far as there are places, and begin it; return the wait then."""
         async with store.acquire(self._database.pool) as conn:
             async with conn.transaction():
                 back = await requests.take_back(conn)

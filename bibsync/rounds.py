@@ -8,6 +8,7 @@ a defect and leaves `go`.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 import structlog
 
@@ -21,16 +22,24 @@ FIRST_S, MOST_S = 0.25, 5.0
 log = structlog.get_logger()
 
 
+Revive = Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A database that was reached; `revive` brings it back where it is this process's own."""
+
+    pool: Pool
+    revive: Revive | None = None
+
+
 class Database:
-    """Whether the database answers, as all rounds of a process know it.
+    """Whether the database answers, as all rounds of a process know it."""
 
-    `revive` brings back a server that is this process's own.
-    """
-
-    def __init__(self, pool: Pool, revive: Callable[[], Awaitable[object]] | None = None) -> None:
-        self.pool = pool
+    def __init__(self, reached: Reached) -> None:
+        self.pool = reached.pool
         self.lost = False
-        self._revive = revive
+        self._revive = reached.revive
         self._failures = 0
 
     def answered(self) -> None:

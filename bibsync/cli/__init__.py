@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "init": "Write a commented configuration.",
     "config": "Check and show the configuration.",
     "doctor": "Check all that a run needs.",
+    "daemon": "Keep every collection in step: the service.",
     "run-once": "Sync collections now.",
     "backfill": "Read a stretch of the past again.",
     "pause": "Leave collections alone for a while.",

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -21,6 +21,7 @@ from bibsync import __version__, events, store
 from bibsync.cli.text import out, say
 from bibsync.config import Config, find, load
 from bibsync.errors import BibsyncError, NotFound, SchemaUnfit, UsageWrong
+from bibsync.rounds import Reached, Revive
 from bibsync.store import Connection, Pool, collections, schema
 from bibsync.store.embedded import EmbeddedPostgres, exists
 
@@ -176,17 +177,38 @@ async def connected(config: Config, *, size: int = 4) -> AsyncIterator[Pool]:
     Raises:
         StoreUnavailable: it can't be reached or started, or went away inside the block.
     """
-    async with AsyncExitStack() as stack:
-        if config.database.url is None:
-            forget_variables("PG")  # PGPORT, PGSERVICE: those mean another server than our own
-            url = await stack.enter_async_context(EmbeddedPostgres(config.state_dir))
-        else:
-            url = config.database.url.get_secret_value()
-        pool = await stack.enter_async_context(store.open_pool(url, size=size))
+    async with _server(config) as (url, _), store.open_pool(url, size=size) as pool:
         try:
             yield pool
         except (*store.LOST, store.FORBIDDEN) as error:
             raise store.unavailable(error) from None
+
+
+@asynccontextmanager
+async def reached(config: Config, *, size: int) -> AsyncIterator[Reached]:
+    """Connect for the daemon, which brings the embedded server back if it was killed.
+
+    Raises:
+        StoreUnavailable, SchemaUnfit: the database can't be used now.
+    """
+    async with _server(config) as (url, revive), store.open_pool(url, size=size) as pool:
+        try:
+            await _brought_up(config, pool)
+        except store.DISCONNECTED as error:
+            raise store.unavailable(error) from None
+        yield Reached(pool, revive)
+
+
+@asynccontextmanager
+async def _server(config: Config) -> AsyncIterator[tuple[str, Revive | None]]:
+    """Yield the database's address; of the embedded server also what brings it back."""
+    if config.database.url is not None:
+        yield config.database.url.get_secret_value(), None
+        return
+    forget_variables("PG")  # PGPORT, PGSERVICE: those mean another server than our own
+    embedded = EmbeddedPostgres(config.state_dir)
+    async with embedded as url:
+        yield url, embedded.start
 
 
 @asynccontextmanager
@@ -197,12 +219,17 @@ async def writable(config: Config, *, size: int = 4) -> AsyncIterator[Pool]:
         StoreUnavailable, SchemaUnfit: the database can't be used.
     """
     async with connected(config, size=size) as pool:
-        async with store.acquire(pool) as conn:
-            if config.database.upgrade == "auto":
-                await schema.upgrade(conn)
-            elif not await schema.require(conn):
-                raise SchemaUnfit('The database is empty, and [database] upgrade is "never".')
+        await _brought_up(config, pool)
         yield pool
+
+
+async def _brought_up(config: Config, pool: Pool) -> None:
+    """Make the schema or bring it up to date, as far as the configuration allows that."""
+    async with store.acquire(pool) as conn:
+        if config.database.upgrade == "auto":
+            await schema.upgrade(conn)
+        elif not await schema.require(conn):
+            raise SchemaUnfit('The database is empty, and [database] upgrade is "never".')
 
 
 @asynccontextmanager

@@ -1,0 +1,54 @@
+"""bibsync daemon: the service."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import uvloop
+
+from bibsync import systemd
+from bibsync.cli import context, syncing
+from bibsync.cli.context import DEBUG
+from bibsync.config import Config, find, load
+from bibsync.daemon import Daemon, Outside
+from bibsync.metrics import Metrics
+from bibsync.rounds import Reached
+
+SPARE_CONNECTIONS = 4
+"""For the rounds, the page and the interface."""
+
+
+def daemon() -> None:
+    """Keep every collection in step, until it is stopped; what systemd runs.
+
+    bibsync daemon
+
+    SIGHUP reads the configuration again, SIGTERM and SIGINT stop within `drain`, SIGUSR1 writes
+    what runs now to the log. Any number of them work together on one database.
+    Exit codes: 0 stopped, 5 configuration invalid, 7 the database's schema doesn't fit.
+    """
+    config = context.configuration()
+    outside = Outside(
+        load=_loaded,
+        reach=_reached,
+        supervisor=systemd.supervisor(os.environ),
+        metrics=Metrics(),
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(Daemon(config, outside).serve([]))
+
+
+def _loaded() -> Config:
+    """Read the configuration again, as the command line and the environment name it."""
+    config = load(find(DEBUG.config, os.environ), os.environ)
+    return replace(config, log=replace(config.log, level="debug")) if DEBUG.on else config
+
+
+@asynccontextmanager
+async def _reached(config: Config) -> AsyncIterator[Reached]:
+    wanted = config.daemon.concurrency * 2 + SPARE_CONNECTIONS
+    size = min(wanted, syncing.MOST_CONNECTIONS)
+    async with context.reached(config, size=size) as reached:
+        yield reached
