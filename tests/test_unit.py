@@ -133,6 +133,15 @@ def test_the_embedded_database_is_not_stopped_before_the_daemon_stops_it():
     assert ["mixed"] == settings("KillMode")
 
 
+@pytest.mark.parametrize("name", UNITS)
+def test_a_database_across_the_network_is_reached_though_homes_are_hidden(name: str):
+    """asyncpg looks for ~/.postgresql/postgresql.key; below /home it would meet PermissionError."""
+    text = (FOLDER / name).read_text()
+
+    assert "ProtectHome=yes\n" in text
+    assert "Environment=HOME=%S/bibsync\n" in text
+
+
 @pytest.mark.parametrize("path", ["/opt/$a", "/opt/a\nUser=root", '/opt/"a', "/opt/\\a"])
 def test_a_path_that_would_mean_something_else_to_systemd_is_refused(path: str):
     with pytest.raises(UsageWrong, match="can't stand in a unit"):
