@@ -55,6 +55,12 @@ SOON_S = 2.0
 SAID_S = 5.0
 CONNECT_AGAIN_S = (0.5, 1.0, 2.0, 5.0)
 LAST_WORD_S = 3.0
+AWAY: tuple[type[BaseException], ...] = (
+    StoreUnavailable,
+    RedisUnavailable,
+    *store.DISCONNECTED,
+)
+"""What says at the start that database or Redis are away: they are waited for."""
 NEEDS_RESTART = ("state_dir", "database", "redis")
 """Settings that a reload can't change."""
 
@@ -95,6 +101,7 @@ class Daemon:
     loop_lag_s: float = 0.0
     database: Database | None = None
     coordination: Coordination | None = None
+    leases: lease.Counted | None = None
     dispatch: Dispatch | None = None
     stopping: bool = False
     replica: str = field(default_factory=lambda: lease.this_process().replica)
@@ -155,10 +162,11 @@ class Daemon:
                     await self._make_rounds()
             except SchemaUnfit:
                 raise
-            except (StoreUnavailable, RedisUnavailable) as error:
-                if error.message != said:
-                    said = error.message
-                    self._tell_waiting(error)
+            except AWAY as failed:
+                away = failed if isinstance(failed, BibsyncError) else store.unavailable(failed)
+                if away.message != said:
+                    said = away.message
+                    self._tell_waiting(away)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(next(waits, CONNECT_AGAIN_S[-1])):
                         await self._reload.wait()
@@ -175,10 +183,11 @@ class Daemon:
         ):
             self.database = Database(reached)
             self.coordination = coordination
+            self.leases = lease.Counted(coordination.leases, metrics.held)
             metrics.follow(reached.pool, coordination.redis)
             means = Means(
                 pool=reached.pool,
-                leases=lease.Counted(coordination.leases, metrics.held),
+                leases=self.leases,
                 source=lambda each, permit: open_source(each, hosts, permit),
                 lease_ttl=config.daemon.lease_ttl,
                 witness=metrics,
@@ -346,7 +355,8 @@ class Daemon:
     def dump(self) -> None:
         """Write what runs now to the log."""
         held = self.dispatch.held.values() if self.dispatch else ()
-        log.info(events.DAEMON_DUMPED, **dump.taken([each.task for each in held]))
+        keys = self.leases.held if self.leases else []
+        log.info(events.DAEMON_DUMPED, **dump.taken([each.task for each in held], keys))
 
 
 def _as_far_as_possible(before: Config, after: Config) -> Config:
