@@ -88,8 +88,7 @@ class Dispatch:
     async def look(self) -> float:
         """Claim what is due, as far as there are places, and begin it; return the wait then."""
         async with store.acquire(self._database.pool) as conn:
-            async with conn.transaction():
-                back = await requests.take_back(conn)
+            back = await _taken_back(conn)
             dropped = await requests.drop_expired(conn)
             left = await requests.settle_left(conn, LEFT.as_json())
             for ended in await firings.finish(conn):
@@ -249,6 +248,13 @@ class Dispatch:
     ) -> None:
         await requests.put_back(conn, self._token, [number], wait=wait, **more)
         log.info(events.REQUEST_PUT_BACK, wait_s=wait.total_seconds())
+
+
+async def _taken_back(conn: store.Connection) -> list[int]:
+    if not await requests.is_any_abandoned(conn):
+        return []
+    async with conn.transaction():
+        return await requests.take_back(conn)
 
 
 async def _done(task: Task) -> Done:

@@ -213,6 +213,7 @@ def next_due(rows: Iterable[Row], now: datetime, *, job: str, collection: str) -
 
 async def _fire(conn: Connection, row: Row, slot: datetime, now: datetime, by: str) -> list[Fired]:
     """Claim a slot and ask for its work, or say that it is passed over."""
+    await conn.execute(schedules.LOCK)
     if not await schedules.claim(conn, row, slot):
         return []
     late_s = (now - slot).total_seconds()

@@ -20,7 +20,7 @@ from bibsync.run import PURCHASES
 from bibsync.store import Pool, pauses, requests
 from bibsync.store.requests import BULK, FIRST_FILL, LAST, SCHEDULED
 from tests.harvest.world import MIDNIGHT, NOW, Script, busy
-from tests.replica import Scene
+from tests.replica import WITHIN_S, Scene
 
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
@@ -30,6 +30,7 @@ KILL = (
     "where datname = current_database() and application_name = 'bibsync' "
     "and pid <> pg_backend_pid()"
 )
+KILL_WHO_SETTLES = f"{KILL} and wait_event_type = 'Lock' and query like '%attempts = attempts + 1%'"
 
 
 @pytest.fixture
@@ -431,6 +432,20 @@ async def test_connections_that_are_cut_again_and_again_lose_nothing(scene: Scen
     }
     for name in scene.names:
         assert scene.truth(name) == await scene.stored(name)
+
+
+async def test_how_work_ended_is_noted_also_where_the_first_try_is_lost(scene: Scene):
+    replica = scene.replica()
+    async with replica.at_work(), held(scene, "one") as numbers:
+        async with scene.pool.acquire() as conn, conn.transaction():
+            await conn.execute("select from requests for update")
+            scene.vendors["one"].open.set()
+            async with asyncio.timeout(WITHIN_S):
+                while not await scene.pool.fetchval(KILL_WHO_SETTLES):
+                    await conn.execute("select pg_sleep(0.01)")
+
+        assert ["succeeded"] == await scene.ended(numbers["one"])
+    assert 1 == (await scene.row(numbers["one"]))["claims"]
 
 
 async def test_a_collection_that_is_changed_is_begun_anew_and_others_go_on(scene: Scene):

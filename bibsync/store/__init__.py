@@ -41,6 +41,9 @@ select oid || ' ' || datname || ' ' || (select min(applied_at) from schema_migra
 from pg_database where datname = current_database()
 """
 CLOCK = "select clock_timestamp()"
+LET_GO = "set_config('idle_in_transaction_session_timeout', '10s', true)"
+"""Part of a statement that takes a lock all processes share: one that was stopped with it has its
+session ended, and stops no other for long."""
 OLDEST = 14
 """The first major version with multiranges, which coverage is kept in."""
 

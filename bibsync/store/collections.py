@@ -15,9 +15,9 @@ import structlog
 from bibsync import events
 from bibsync.collection import Collection
 from bibsync.errors import ConfigInvalid, NotFound, UsageWrong
-from bibsync.store import Connection
+from bibsync.store import LET_GO, Connection
 
-LOCK = "select pg_advisory_xact_lock(hashtext('bibsync.collections'))"
+LOCK = f"select pg_advisory_xact_lock(hashtext('bibsync.collections')), {LET_GO}"
 ALL = """
 select collection, name, source, base_url, library_id, account_id, enabled
 from collections order by name

@@ -18,10 +18,10 @@ from typing import Any, Literal
 
 import orjson
 
-from bibsync.store import Connection
+from bibsync.store import LET_GO, Connection
 
 NOW = "select clock_timestamp()"
-LOCK = "select pg_advisory_xact_lock(hashtext('bibsync.requests'))"
+LOCK = f"select pg_advisory_xact_lock(hashtext('bibsync.requests')), {LET_GO}"
 ASK_EACH = """
 insert into requests as w (
     collection, job, firing, trigger, requested_by, requested_at, priority, due_at, expires_at,
@@ -131,6 +131,9 @@ set state = 'done', outcome = 'paused', problem = $1::text::json, finished = clo
 from collections c
 where r.state = 'waiting' and c.collection = r.collection and not c.enabled
 returning r.request, r.job, c.name
+"""
+IS_ANY_ABANDONED = """
+select exists (select from requests where state = 'running' and held_until < clock_timestamp())
 """
 ABANDONED = """
 select request from requests
@@ -314,16 +317,21 @@ async def settle_left(conn: Connection, problem: Mapping[str, object]) -> list[R
     return rows
 
 
+async def is_any_abandoned(conn: Connection) -> bool:
+    """Tell whether a replica that is gone holds anything."""
+    return bool(await conn.fetchval(IS_ANY_ABANDONED))
+
+
 async def take_back(conn: Connection) -> list[int]:
     """Let what was held by replicas that are gone wait again; return it."""
     await conn.execute(LOCK)
     gone = [row["request"] for row in await conn.fetch(ABANDONED)]
-    return await _put_back(conn, gone, timedelta(0), attempts=0) if gone else []
+    return await put_back(conn, None, gone, wait=timedelta(0))
 
 
 async def put_back(
     conn: Connection,
-    token: str,
+    token: str | None,
     numbers: Sequence[int],
     *,
     wait: timedelta,
@@ -333,13 +341,14 @@ async def put_back(
 ) -> list[int]:
     """Let what `token` holds wait again, due after `wait` and not before `earliest`; return it.
 
-    `attempts` are added to those that count against `retries`. What had not `begun` may expire.
-    What somebody has cancelled meanwhile is cancelled.
+    No `token`: whoever holds it. `attempts` are added to those that count against `retries`. What
+    had not `begun` may expire. What somebody has cancelled meanwhile is cancelled.
     """
     await conn.execute(LOCK)
-    return await _put_back(
-        conn, numbers, wait, attempts=attempts, earliest=earliest, token=token, begun=begun
-    )
+    each = list(numbers)
+    await conn.execute(ABSORB_TWINS, each, token)
+    rows = await conn.fetch(PUT_BACK, each, wait, attempts, earliest, token, not begun)
+    return [row["request"] for row in rows if row["state"] == "waiting"]
 
 
 async def settle(conn: Connection, number: int, token: str, ended: Ended) -> bool:
@@ -376,22 +385,6 @@ async def listed(conn: Connection, states: Sequence[str], *, limit: int) -> list
     """Return requests in these states, in the order in which they are taken."""
     rows: list[Row] = await conn.fetch(LISTED, list(states), limit)
     return rows
-
-
-async def _put_back(
-    conn: Connection,
-    numbers: Sequence[int],
-    wait: timedelta,
-    *,
-    attempts: int,
-    earliest: datetime | None = None,
-    token: str | None = None,
-    begun: bool = True,
-) -> list[int]:
-    each = list(numbers)
-    await conn.execute(ABSORB_TWINS, each, token)
-    rows = await conn.fetch(PUT_BACK, each, wait, attempts, earliest, token, not begun)
-    return [row["request"] for row in rows if row["state"] == "waiting"]
 
 
 def _json(value: Mapping[str, object] | None) -> str | None:

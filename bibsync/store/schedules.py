@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from bibsync.cron import Timing
-from bibsync.store import Connection
+from bibsync.store import LET_GO, Connection
 
-LOCK = "select pg_advisory_xact_lock(hashtext('bibsync.schedules'))"
+LOCK = f"select pg_advisory_xact_lock(hashtext('bibsync.schedules')), {LET_GO}"
 NOW = "select clock_timestamp()"
 ALL = """
 select s.*, f.fired_at as last_fired, f.outcome as last_outcome
