@@ -19,7 +19,7 @@ from bibsync.harvest import Means
 from bibsync.jobs import Duty
 from bibsync.lease import PostgresLeases
 from bibsync.rounds import Database, Reached
-from bibsync.run import Summary
+from bibsync.run import Summary, Unwitnessed, Witness
 from bibsync.source import Page, Permit, Source
 from bibsync.store import Pool, collections, requests
 from bibsync.store.requests import Terms, Wish
@@ -87,9 +87,9 @@ class Scene:
         each = [collection(name, start_date=MIDNIGHT, retries=0) for name in self.names]
         return [replace(each[0], **changed), *each[1:]] if changed else each
 
-    def replica(self, *, concurrency: int = 8, pool: Pool | None = None) -> "Replica":
+    def replica(self, *, concurrency: int = 8, witness: Witness | None = None) -> "Replica":
         """Return another replica."""
-        made = Replica(self, pool or self.pool, concurrency)
+        made = Replica(self, concurrency, witness or Unwitnessed())
         self.replicas.append(made)
         return made
 
@@ -146,18 +146,19 @@ class Scene:
 class Replica:
     """One replica; its rounds are made while `at_work`, its heartbeat when a test says so."""
 
-    def __init__(self, scene: Scene, pool: Pool, concurrency: int) -> None:
+    def __init__(self, scene: Scene, concurrency: int, witness: Witness) -> None:
         self._scene = scene
         self._concurrency = concurrency
         self._means = Means(
-            pool=pool,
-            leases=PostgresLeases(pool),
+            pool=scene.pool,
+            leases=PostgresLeases(scene.pool),
             source=self._source,
             now=lambda: NOW,
             random=Random(0),
+            witness=witness,
         )
         self.summaries: list[Summary] = []
-        self.database = Database(Reached(pool))
+        self.database = Database(Reached(scene.pool))
         self.dispatch = Dispatch(self.database, self.duty(), heard=self.summaries.append)
 
     def duty(self, **changed: object) -> Duty:

@@ -13,6 +13,7 @@ from bibsync.cli import context, syncing
 from bibsync.cli.context import DEBUG
 from bibsync.config import Config, find, load
 from bibsync.daemon import Daemon, Outside
+from bibsync.errors import ConfigInvalid
 from bibsync.metrics import Metrics
 from bibsync.rounds import Reached
 
@@ -41,8 +42,15 @@ def daemon() -> None:
 
 
 def _loaded() -> Config:
-    """Read the configuration again, as the command line and the environment name it."""
-    config = load(find(DEBUG.config, os.environ), os.environ)
+    """Read the configuration again, as the command line and the environment name it.
+
+    Raises:
+        ConfigInvalid: it has mistakes, or the file is empty: somebody is still writing it.
+    """
+    path = find(DEBUG.config, os.environ)
+    if path is not None and path.is_file() and not path.stat().st_size:
+        raise ConfigInvalid((f"{path}: is empty",), remedy="Write it, then reload once more.")
+    config = load(path, os.environ)
     return replace(config, log=replace(config.log, level="debug")) if DEBUG.on else config
 
 

@@ -265,3 +265,14 @@ async def test_collections_that_never_succeeded_are_asked_for_once(conn, numbers
 
     waiting = await requests.listed(conn, ["waiting"], limit=10)
     assert [("three", "start")] == [(row["name"], row["trigger"]) for row in waiting]
+
+
+async def test_a_first_fill_that_waits_for_later_is_brought_forward(conn, numbers):
+    number = await ask(conn, numbers[0], SCHEDULED, due_at=NOW + HOUR)
+
+    async with conn.transaction():
+        await requests.ask_never_succeeded(conn, numbers[:1], by="r1")
+
+    row = await requests.one(conn, number)
+    assert row["due_at"] < NOW + HOUR
+    assert 1 == len(await requests.listed(conn, ["waiting"], limit=10))
