@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import redis_server
-from attended import SETTINGS, attending, configure
+from attended import SETTINGS, attending, configure, fire, looking
 from installation import Installation
 from loaded import Loaded
 from redis_server import RedisServer
@@ -122,8 +122,13 @@ async def test_a_redis_that_is_away_at_the_start_is_waited_for(
     assert vendor.must_have("springfield")[0] == await installation.stored()
 
 
-async def test_a_redis_that_is_lost_costs_no_work(installation: Installation, redis: RedisServer):
-    async with served(Watched([library()], latency_s=0.02)) as vendor:
+async def test_a_redis_that_is_lost_costs_no_work(
+    installation: Installation, database: str, redis: RedisServer
+):
+    async with (
+        served(Watched([library()], latency_s=0.02)) as vendor,
+        looking(database) as conn,
+    ):
         configure(installation, vendor.collections(**SLOW), more=with_redis(redis))
         async with attending(installation) as daemon:
             await vendor.asked(10)
@@ -132,7 +137,9 @@ async def test_a_redis_that_is_lost_costs_no_work(installation: Installation, re
             await daemon.told("redis.lost")
             await daemon.told("request.ended", outcome="succeeded")
             redis.start()
-            configure(installation, vendor.collections(**SLOW, retries=1), more=with_redis(redis))
+            await fire(conn)
+            await daemon.told("request.ended", times=2, outcome="succeeded")
+            await daemon.told("redis.recovered")
 
             assert 0 == await daemon.stop()
     assert vendor.must_have("springfield")[0] == await installation.stored()

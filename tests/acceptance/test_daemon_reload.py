@@ -1,6 +1,5 @@
 """SIGHUP: one configuration for another, or none of it, while work is under way."""
 
-import asyncio
 import signal
 
 import pytest
@@ -124,7 +123,6 @@ async def test_ten_reloads_in_a_second_cost_no_work(installation: Installation, 
                 hour = f'[[schedules]]\nname = "extra"\njob = "health"\ncron = "0 {number} * * *"\n'
                 configure(installation, vendor.collections(**SLOW), more=hour)
                 daemon.send(signal.SIGHUP)
-                await asyncio.sleep(0.01)
 
             await until(conn, "exists (select from schedules where cron = '0 9 * * *')")
             await daemon.told("request.ended", outcome="succeeded")
