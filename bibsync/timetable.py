@@ -103,7 +103,8 @@ async def edit(
     """Give a schedule other terms, or make one, inside one transaction.
 
     `changes` are keys and values as the file has them in `[[schedules]]`; `zone` is that of a
-    new schedule that names none. In force at once on every replica, from the next slot on.
+    new schedule that names none. In force at once on every replica, from the next slot on. One
+    that is again as it is configured is no longer an edited one.
 
     Raises:
         UsageWrong: a change has no meaning; all of them are named.
@@ -123,8 +124,10 @@ async def edit(
     if after.enabled and after.cron is None and after.once_at is None:
         raise UsageWrong(f'Schedule "{name}" has no time.', remedy="Give it one of cron and at.")
     after = _at_in(after, ZoneInfo(after.timezone))
-    noted = orjson.dumps(row.configured).decode() if row and row.configured else None
-    await schedules.put(conn, name, after, configured=noted, edited_by=by)
+    known = row.configured if row else None
+    noted = orjson.dumps(known).decode() if known is not None else None
+    same = known == orjson.loads(after.written)
+    await schedules.put(conn, name, after, configured=noted, edited_by=None if same else by)
 
 
 async def reset(conn: Connection, name: str, config: Config) -> bool:
@@ -355,6 +358,7 @@ def _document(row: Row, now: datetime) -> dict[str, Any]:
         "last_fired": utc_text(row.last_fired),
         "last_outcome": row.last_outcome,
         "origin": "edited" if edited else "config",
+        "in_configuration": row.configured is not None,
         "edited_at": utc_text(row.edited_at),
         "edited_by": row.edited_by,
         "configured": _difference(row) if edited else None,
@@ -379,7 +383,7 @@ def _told(terms: Terms) -> dict[str, Any]:
 
 
 def _difference(row: Row) -> dict[str, Any]:
-    """Return what is configured, of what was edited; empty where neither file nor program has it.
+    """Return what is configured, of what was edited; empty where nothing is.
 
     What is kept was written by another process, perhaps of another version: it is shown as it is.
     """

@@ -31,6 +31,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "daemon": "Keep every collection in step: the service.",
     "run-once": "Sync collections now.",
     "backfill": "Read a stretch of the past again.",
+    "schedule": "Look at schedules, change them.",
     "pause": "Leave collections alone for a while.",
     "resume": "Let paused collections go on.",
     "status": "Show how every collection stands.",
