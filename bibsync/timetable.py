@@ -198,6 +198,11 @@ def next_slot(row: Row, now: datetime) -> datetime | None:
     return next(row.terms.timing.following(max(now, row.past)), None)
 
 
+def pending(row: Row, now: datetime) -> datetime | None:
+    """Return the slot that fires next: a past one where it is due and no replica was there."""
+    return due_slot(row, now) or next_slot(row, now)
+
+
 def documents(rows: Iterable[Row], now: datetime) -> list[dict[str, Any]]:
     """Return what `schedule list --json` says of each."""
     return [_document(row, now) for row in rows]
@@ -209,7 +214,7 @@ def next_due(rows: Iterable[Row], now: datetime, *, job: str, collection: str) -
         slot
         for row in rows
         if row.terms.job == job and collection in (row.terms.collections or (collection,))
-        if (slot := next_slot(row, now)) is not None
+        if (slot := pending(row, now)) is not None
     ]
     return min(slots, default=None)
 
@@ -353,7 +358,7 @@ def _document(row: Row, now: datetime) -> dict[str, Any]:
         "name": row.name,
         **_told(terms),
         "words": terms.timing.words,
-        "next_due": utc_text(times[0]) if times else None,
+        "next_due": utc_text(pending(row, now)),
         "next_times": [utc_text(each) for each in times],
         "last_fired": utc_text(row.last_fired),
         "last_outcome": row.last_outcome,
