@@ -28,7 +28,18 @@ from typing import Any
 
 import structlog
 
-from bibsync import __version__, dump, events, lag, lease, replicas, rounds, store, timetable
+from bibsync import (
+    __version__,
+    dump,
+    events,
+    lag,
+    lease,
+    replicas,
+    rounds,
+    status,
+    store,
+    timetable,
+)
 from bibsync.config import Config
 from bibsync.dispatch import Dispatch
 from bibsync.errors import (
@@ -47,12 +58,14 @@ from bibsync.rounds import Database, Reached
 from bibsync.run import Summary
 from bibsync.sources import open_source
 from bibsync.sources.http import Hosts
-from bibsync.store import collections, replicas as replica_rows, requests
+from bibsync.store import collections, rejects, replicas as replica_rows, requests
 from bibsync.systemd import Supervisor
 
 SOON_S = 2.0
 """The longest wait before the timetable is looked at, so that edits act within 5 s."""
 SAID_S = 5.0
+STOOD_S = 60.0
+"""How often the standing of all collections is read for the metrics; runs count by themselves."""
 CONNECT_AGAIN_S = (0.5, 1.0, 2.0, 5.0)
 LAST_WORD_S = 3.0
 NEEDS_RESTART = ("state_dir", "database", "redis")
@@ -206,6 +219,7 @@ class Daemon:
                     ("timetable", self._fire, None),
                     ("heartbeat", dispatch.keep, None),
                     ("word", self._say, None),
+                    ("standing", self._stand, None),
                 ):
                     group.create_task(rounds.go(database, act, woken=woken), name=name)
                 await dispatch.serve(
@@ -243,6 +257,17 @@ class Daemon:
         self.loop_lag_s = 0.0
         self._tell_supervisor()
         return SAID_S
+
+    async def _stand(self) -> float:
+        """Show in the metrics how everything stands."""
+        assert self.database is not None  # noqa: S101 - rounds are made where it was reached
+        async with store.acquire(self.database.pool) as conn:
+            tables = await status.read(conn)
+            open_ = await rejects.count_open_by_reason(conn)
+        now, configured = datetime.now(UTC), self.config.collections
+        document = status.document(tables, configured, now=now)
+        self.outside.metrics.stand(document, configured, rejects=open_, now=now)
+        return STOOD_S
 
     async def _leave(self, database: Database) -> None:
         with suppress(*store.DISCONNECTED):
