@@ -43,7 +43,7 @@ def list_(
             out_json(each)
         return
     if not documents:
-        say("There are no schedules yet: the daemon makes them, or `bibsync schedule set`.")
+        say("There are no schedules yet: the daemon makes them.")
         return
     table(COLUMNS, map(_cells, documents), zone=config.timezone)
     for each in documents:
@@ -212,8 +212,8 @@ async def _listed(config: Config) -> list[dict[str, Any]]:
         if pool is None:
             return []
         async with store.acquire(pool) as conn:
-            rows = await schedules.all_rows(conn)
-            return timetable.documents(rows, await schedules.now(conn))
+            rows, now = await schedules.all_rows(conn), await schedules.now(conn)
+            return timetable.documents(timetable.expected(rows, config, now), now)
 
 
 def _show_one(name: str) -> None:

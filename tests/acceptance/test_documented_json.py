@@ -13,6 +13,7 @@ from bibsync.simulator import Defect
 FIRST = """
 run-once --all --dry-run --json
 run-once --all --stream purchases --json
+run-once --collection springfield --queue --json
 records waiting --collection springfield --json
 run-once --all --json
 records export --collection springfield
@@ -25,6 +26,11 @@ doctor --json
 status --json
 runs list --json
 runs show 1 --json
+schedule list --json
+schedule run snapshot --json
+pause --collection springfield --for 1h --json
+status --json
+resume --collection springfield --json
 collections list --json
 collections forget springfield --json
 records show {key} --collection springfield --json
@@ -57,6 +63,8 @@ WHERE_THERE_IS_ONE = {
     *("code", "origin", "transient", "message", "remedy", "detail"),  # a problem
     *("holder", "since"),  # a lease
     "titles",  # look-ups that wait
+    *("replica", "version", "started", "seen", "configured_at"),  # a daemon that serves
+    *("config_problem", "redis_lost", "loop_lag_s", "problems"),  # the same
     *("titles_described", "titles_waiting"),
     *("valid_from", "replaced_at", "replaced_by"),  # a former version, shown
 }
