@@ -35,6 +35,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "collections": "List, rename or forget collections.",
     "records": "Look at records and hand them on.",
     "rejects": "Look at what can't be stored, settle it.",
+    "notify": "Test who is told of problems.",
     "db": "Look after the database's schema.",
     "simulate": "Serve a made-up cloudLibrary.",
 }
