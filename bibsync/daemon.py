@@ -24,6 +24,7 @@ from contextlib import (
 )
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import structlog
@@ -34,6 +35,7 @@ from bibsync import (
     events,
     lag,
     lease,
+    notify,
     replicas,
     rounds,
     status,
@@ -53,9 +55,9 @@ from bibsync.errors import (
 from bibsync.harvest import Means
 from bibsync.jobs import Duty
 from bibsync.metrics import Metrics
+from bibsync.notify import Bell
 from bibsync.replicas import Coordination
 from bibsync.rounds import Database, Reached
-from bibsync.run import Summary
 from bibsync.sources import open_source
 from bibsync.sources.http import Hosts
 from bibsync.store import collections, rejects, replicas as replica_rows, requests
@@ -109,6 +111,7 @@ class Daemon:
     database: Database | None = None
     coordination: Coordination | None = None
     dispatch: Dispatch | None = None
+    bell: Bell = field(default_factory=Bell)
     stopping: bool = False
     replica: str = field(default_factory=lambda: lease.this_process().replica)
     _reload: asyncio.Event = field(default_factory=asyncio.Event)
@@ -200,7 +203,7 @@ class Daemon:
             while config is not self.config:  # it was reloaded meanwhile
                 config = self.config
                 duty = await self._enrolled(config, means)
-            self.dispatch = Dispatch(self.database, duty, heard=self._heard)
+            self.dispatch = Dispatch(self.database, duty, heard=self.bell.run_ended)
             try:
                 yield
             finally:
@@ -222,6 +225,10 @@ class Daemon:
                     ("standing", self._stand, None),
                 ):
                     group.create_task(rounds.go(database, act, woken=woken), name=name)
+                told = notify.keep(
+                    database.pool, self.bell, config=lambda: self.config, random=Random()
+                )
+                group.create_task(told, name="notices")
                 await dispatch.serve(
                     lambda: rounds.go(database, dispatch.look, woken=dispatch.woken)
                 )
@@ -338,9 +345,6 @@ class Daemon:
         log.info(events.DAEMON_STOPPING, within_s=drain_s)
         asyncio.get_running_loop().call_later(drain_s, _give_up)
         raise Stop
-
-    def _heard(self, summary: Summary) -> None:
-        """Hear what became of a run."""
 
     def _lagged(self, late_s: float) -> None:
         self.loop_lag_s = max(self.loop_lag_s, late_s)

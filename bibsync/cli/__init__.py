@@ -42,6 +42,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "stats": "Count records, and what was done.",
     "snapshots": "Look at daily figures, take past days.",
     "cleanup": "Delete what needn't be kept any longer.",
+    "notify": "Test who is told of problems.",
     "db": "Look after the database's schema.",
     "simulate": "Serve a made-up cloudLibrary.",
 }

@@ -45,6 +45,7 @@ rejects list --json
 rejects show 1 --json
 db status --json
 db upgrade --json
+notify test --json
 rejects retry --all --json
 rejects dismiss --all --json
 backfill --collection springfield --since 2d --until 1d --json
@@ -94,7 +95,8 @@ async def test_json_has_the_documented_fields_and_no_other(
 ):
     spoilt = library(titles=60, bad=0.2, defects=[Defect.NO_001])
     async with served(Watched([spoilt])) as vendor:
-        installation.configure(vendor.collections())
+        heartbeat = '[notify]\nheartbeat_url = "http://127.0.0.1:9/"'
+        installation.configure(vendor.collections(), more=heartbeat)
 
         said = await said_by(installation, FIRST)
         key = said["records export"][0]["control_number"]
