@@ -42,7 +42,7 @@ from bibsync import (
     store,
     timetable,
 )
-from bibsync.config import Config
+from bibsync.config import Config, reloaded
 from bibsync.dispatch import Dispatch
 from bibsync.errors import (
     BibsyncError,
@@ -70,8 +70,6 @@ STOOD_S = 60.0
 """How often the standing of all collections is read for the metrics; runs count by themselves."""
 CONNECT_AGAIN_S = (0.5, 1.0, 2.0, 5.0)
 LAST_WORD_S = 3.0
-NEEDS_RESTART = ("state_dir", "database", "redis")
-"""Settings that a reload can't change."""
 
 log = structlog.get_logger()
 
@@ -226,7 +224,10 @@ class Daemon:
                 ):
                     group.create_task(rounds.go(database, act, woken=woken), name=name)
                 told = notify.keep(
-                    database.pool, self.bell, config=lambda: self.config, random=Random()
+                    database.pool,
+                    self.bell,
+                    config=lambda: self.config,
+                    random=Random(),  # noqa: S311 - for waits
                 )
                 group.create_task(told, name="notices")
                 await dispatch.serve(
@@ -305,13 +306,16 @@ class Daemon:
             self.outside.supervisor.reloading()
             try:
                 config = await asyncio.to_thread(self.outside.load)
-                await self._take_up(_as_far_as_possible(self.config, config))
+                await self._take_up(config)
             except ConfigInvalid as error:
                 self._refuse(error)
             self._tell_supervisor(ready=True)
 
     async def _take_up(self, config: Config) -> None:
-        """Go by another configuration."""
+        """Go by another configuration, as far as that can be without a restart."""
+        config, kept = reloaded(self.config, config)
+        if kept:
+            log.warning(events.CONFIG_NEEDS_RESTART, settings=kept)
         stopped: list[str] = []
         if self.dispatch is not None:
             duty = await self._enrolled_at_last(config, self.dispatch.duty.means)
@@ -376,17 +380,6 @@ class Daemon:
         """Write what runs now to the log."""
         held = self.dispatch.held.values() if self.dispatch else ()
         log.info(events.DAEMON_DUMPED, **dump.taken([each.task for each in held]))
-
-
-def _as_far_as_possible(before: Config, after: Config) -> Config:
-    """Leave what only a restart can change as it was, and say so."""
-    kept = [name for name in NEEDS_RESTART if getattr(before, name) != getattr(after, name)]
-    if before.web.listen != after.web.listen:
-        kept.append("web.listen")
-    if kept:
-        log.warning(events.CONFIG_NEEDS_RESTART, settings=kept)
-    web = replace(after.web, listen=before.web.listen)
-    return replace(after, web=web, **{name: getattr(before, name) for name in NEEDS_RESTART})
 
 
 def _is_stop(failed: BaseExceptionGroup[BaseException]) -> bool:
