@@ -2,19 +2,30 @@
 
 Health is a judgement over finished runs: ok, late, failing, never_run, paused, disabled. Activity
 is what is done now: idle, running, backfilling, waiting_to_retry, waiting_for_lease. A run under
-way changes no health.
+way changes no health. Beside them stand the timetable and the replicas that serve.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bibsync import coverage, lease
+from bibsync import coverage, lease, timetable
 from bibsync.collection import Collection, Sync
 from bibsync.outlook import lag
 from bibsync.run import METADATA, PURCHASES, Outcome, utc_text
-from bibsync.store import Connection, collections, lanes, pauses, records, rejects, runs, titles
+from bibsync.store import (
+    Connection,
+    collections,
+    lanes,
+    pauses,
+    records,
+    rejects,
+    replicas,
+    runs,
+    schedules,
+    titles,
+)
 from bibsync.store.collections import Row
 from bibsync.store.leases import Held
 from bibsync.store.pauses import Pause
@@ -36,6 +47,8 @@ class Tables:
     last_successes: dict[tuple[int, str], datetime]
     titles: dict[int, titles.Standing]
     pauses: dict[int, Pause]
+    schedules: Sequence[schedules.Row] = ()
+    replicas: Sequence[Any] = ()
 
 
 async def read(conn: Connection) -> Tables:
@@ -50,6 +63,8 @@ async def read(conn: Connection) -> Tables:
         last_successes=await runs.latest_success(conn),
         titles=await titles.standings(conn),
         pauses=await pauses.in_force(conn),
+        schedules=await schedules.all_rows(conn),
+        replicas=await replicas.seen(conn),
     )
 
 
@@ -66,7 +81,8 @@ def document(tables: Tables, configured: Iterable[Collection], *, now: datetime)
         "collections": [
             _collection(name, tables.rows.get(name), known.get(name), tables, now) for name in names
         ],
-        "schedules": [],
+        "schedules": timetable.documents(tables.schedules, now),
+        "replicas": [replicas.document(row) for row in tables.replicas],
     }
 
 
@@ -140,7 +156,15 @@ def _streams(
             "titles_waiting": known.waiting,
         }
         streams.append(_stream((number, METADATA), tables, looked_up))
+    if configured is not None:
+        for each in streams:
+            each["next_due"] = _next_due(each["stream"], configured.name, tables, now)
     return streams
+
+
+def _next_due(stream: str, collection: str, tables: Tables, now: datetime) -> str | None:
+    """Return when a schedule has a stream next; a pause doesn't change that."""
+    return utc_text(timetable.next_due(tables.schedules, now, job=stream, collection=collection))
 
 
 def _covered(
