@@ -8,9 +8,9 @@ import typer
 from bibsync.cli import completion, queued, syncing
 from bibsync.cli.context import Json, configuration
 from bibsync.cli.queued import Queue
-from bibsync.cli.text import moment, span
 from bibsync.errors import UsageWrong
 from bibsync.run import METADATA, Order
+from bibsync.settings.moments import moment, span
 
 
 def backfill(

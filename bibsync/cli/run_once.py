@@ -8,9 +8,10 @@ import typer
 from bibsync.cli import completion, context, forecast, queued, syncing
 from bibsync.cli.context import Json, configuration
 from bibsync.cli.queued import Queue
-from bibsync.cli.text import moment, say, span
+from bibsync.cli.text import say
 from bibsync.errors import ConfigInvalid, UsageWrong
 from bibsync.run import METADATA, PURCHASES, Order
+from bibsync.settings.moments import moment, span
 
 NO_FILE = (
     "There is no configuration: neither $BIBSYNC_CONFIG, ./bibsync.toml nor "

@@ -1,7 +1,7 @@
 """bibsync schedule: when jobs are due, looked at and changed while the daemon runs."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -10,7 +10,7 @@ from bibsync import store, timetable
 from bibsync.cli import completion, context
 from bibsync.cli.context import Json, configuration
 from bibsync.cli.report import counted
-from bibsync.cli.text import local, moment, out, out_json, printable, say, table
+from bibsync.cli.text import local, out, out_json, printable, say, table
 from bibsync.config import Config
 from bibsync.errors import UsageWrong
 from bibsync.settings.keys import JOBS_KNOWN
@@ -224,9 +224,8 @@ def _show_one(name: str) -> None:
 
 
 def _show_times(document: dict[str, Any], config: Config) -> None:
-    now = datetime.now(UTC)
     for number, text in enumerate(document["next_times"]):
-        at = moment(text, name="time", now=now)
+        at = datetime.fromisoformat(text)
         out(
             printable(
                 f"  {document['name'] if not number else '':<12} {local(at, config.timezone)}"

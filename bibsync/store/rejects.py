@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from bibsync.reject import Reason, Reject
+from bibsync.run import utc_text
 from bibsync.store import Connection
 from bibsync.window import Window
 
@@ -269,3 +270,21 @@ async def dismiss(conn: Connection, choice: Choice) -> int:
 async def first_met_by(conn: Connection, collection: int, run: int) -> list[int]:
     """Return the numbers of the rejects that a run met first."""
     return [row["reject"] for row in await conn.fetch(FIRST_MET_BY, collection, run)]
+
+
+def document(row: Any) -> dict[str, Any]:
+    """Return what `rejects list --json` says of a reject."""
+    return {
+        "id": row["id"],
+        "collection": row["collection"],
+        "run": row["run"],
+        "window_start": utc_text(row["window_start"]),
+        "window_end": utc_text(row["window_end"]),
+        "position": row["position"],
+        "reason": row["reason"],
+        "message": row["message"],
+        "first_seen": utc_text(row["first_seen"]),
+        "last_seen": utc_text(row["last_seen"]),
+        "attempts": row["attempts"],
+        "state": row["state"],
+    }
