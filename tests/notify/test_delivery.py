@@ -214,3 +214,30 @@ async def test_a_sending_that_is_stopped_is_sent_again(
 
     assert task.cancelled()
     assert [["1-failing"]] == later.heard
+
+
+@dataclass
+class Swallowing(Slow):
+    """An ear that takes a cancellation for the end of its waiting, as libraries do by mistake."""
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        try:
+            await super().send(messages)
+        except asyncio.CancelledError:
+            self.heard.append([each.id for each in messages])
+
+
+async def test_a_stop_that_a_library_swallows_is_a_stop_all_the_same(
+    pool: Pool, conn: Connection, pace: Pace, clock: Clock
+):
+    """`asyncio.wait_for` does so before Python 3.12 where the answer comes at the same moment."""
+    ear = Swallowing()
+    await open_some(conn, 2)
+    task = asyncio.create_task(go(pool, ear, pace, clock), name="one that is stopped")
+    await ear.listening.wait()
+    task.cancel()
+    await asyncio.wait([task], timeout=30)
+
+    assert task.cancelled()
+    assert [["1-failing"]] == ear.heard
+    assert [2] == [each.number for each in await notices.pending(conn, "mail", now=BEGIN, limit=9)]

@@ -21,13 +21,20 @@ from bibsync.notify.keeping import Timing, judge_now
 from bibsync.notify.web import Webhook
 from bibsync.reject import Reason
 from bibsync.run import Outcome
-from bibsync.store import Pool
+from bibsync.store import Connection, Pool, notices
 from tests.secrets.canary import HEARTBEAT, SMTP, WEBHOOK, Canaries
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 QUICK = Timing(every_s=0.05, rest_s=0.0, beat_s=60.0, limit_s=20.0)
 STYLE = Style(UTC, "sync01")
+WAITS = """
+exists (
+    select from pg_locks join pg_database d on d.oid = database
+    where not granted and locktype = 'advisory' and datname = current_database()
+)
+"""
+NOWHERE = "http://127.0.0.1:9/"
 TO = 'email_to = ["systems@library.example"]\n'
 
 
@@ -118,6 +125,23 @@ async def test_many_replicas_at_once_tell_it_once(library: Library, database: st
 
         assert 8 == len(office.mails) == len({each["Message-ID"] for each in office.mails})
         assert 8 == len(hook.posted) == len({each["id"] for each in hook.posted})
+
+
+async def test_a_replica_that_judges_later_knows_what_the_one_before_has_seen(library: Library):
+    """It would else tell of a failure that is over."""
+    await library.ran(Outcome.FAILED, BUSY)
+    config = library.config(f'webhook_url = "{NOWHERE}"')
+    async with store.acquire(library.pool) as before, before.transaction():
+        await notices.lock(before)
+        task = asyncio.create_task(
+            judge_now(library.pool, config, now=library.clock.now()), name="a later replica"
+        )
+        await until_true(before, WAITS)
+        await library.ran()
+    await task
+
+    async with store.acquire(library.pool) as conn:
+        assert 0 == await conn.fetchval("select count(*) from notices where kind = 'failing'")
 
 
 async def test_more_than_a_few_at_once_are_told_in_one_mail(library: Library):
@@ -313,6 +337,13 @@ async def test_no_failure_of_a_channel_shows_a_secret(library: Library, caplog):
             assert SMTP in office.asked
     ours = [each for each in caplog.records if not each.name.startswith("mail")]  # aiosmtpd's own
     assert [] == Canaries().leaks("the other log", repr([each.getMessage() for each in ours]))
+
+
+async def until_true(conn: Connection, condition: str) -> None:
+    """Wait until a query of the database is true."""
+    async with asyncio.timeout(30):
+        while not await conn.fetchval(f"select {condition}"):
+            await conn.execute("select pg_sleep(0.02)")
 
 
 async def until(there: Callable[[], bool]) -> None:

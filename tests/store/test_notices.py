@@ -106,12 +106,16 @@ async def test_what_was_sent_counts_as_told_only_where_it_is_still_what_is_to_be
     conn: Connection,
 ):
     """It may become another thing while it is being sent."""
-    sending = await opened(conn)
-    await notices.reword(conn, {sending.number: Word("credentials_refused", "Springfield", {})})
+    failing = await opened(conn)
+    fewer = await opened(conn, Word("new_rejects", "Springfield", {"newest": 7}))
+    graver = Word("credentials_refused", "Springfield", {})
+    more = Word("new_rejects", "Springfield", {"newest": 9})
+    await notices.reword(conn, {failing.number: graver, fewer.number: more})
 
-    await notices.mark(conn, "mail", [sending], now=NOW)
+    await notices.mark(conn, "mail", [failing, fewer], now=NOW)
 
-    assert ["credentials_refused"] == [each.kind for each in await waiting(conn)]
+    assert ["credentials_refused", "new_rejects"] == [each.kind for each in await waiting(conn)]
+    assert {} == await notices.newest_rejects(conn)
 
 
 async def test_new_rejects_are_over_once_told_and_still_told_over_the_other_channel(
