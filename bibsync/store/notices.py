@@ -80,14 +80,6 @@ START = """
 insert into notices (kind, subject, began, ended, message, told, ended_told)
 values ('new_rejects', '', $1, $1, json_build_object('newest', $2::bigint), '{nobody}', '{nobody}')
 """
-FORGET = """
-delete from notices n
-where n.ended < $1 and (n.kind <> 'new_rejects' or exists (
-    select from notices later
-    where later.kind = n.kind and later.subject = n.subject and later.notice > n.notice
-      and later.ended is not null
-))
-"""
 NOBODY: Final = "nobody"
 NEW_REJECTS: Final = "new_rejects"
 KEPT: Final = timedelta(days=7)
@@ -201,12 +193,6 @@ async def newest_rejects(conn: Connection) -> dict[str, int]:
 async def start(conn: Connection, *, newest: int, now: datetime) -> None:
     """Note that rejects up to `newest` were there before anybody was to be told."""
     await conn.execute(START, now, newest)
-
-
-async def forget(conn: Connection, *, before: datetime) -> int:
-    """Delete what was over before then, and return how much; which rejects were told of is kept."""
-    done: str = await conn.execute(FORGET, before)
-    return int(done.rpartition(" ")[2])
 
 
 def _notice(row: Any) -> Notice:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bibsync import store
-from bibsync.store import Connection, Pool, notices
+from bibsync.store import Connection, Pool, leftovers, notices
+from bibsync.store.leftovers import LEFTOVERS
 from bibsync.store.notices import End, Notice, Word
 
 NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
@@ -163,8 +164,12 @@ async def test_what_is_over_is_forgotten_but_not_which_rejects_were_told_of(conn
     await end(conn, await opened(conn), calm=timedelta(0))
     await opened(conn, Word("late", "Shelbyville", {}))
 
-    gone = await notices.forget(conn, before=NOW + HOUR)
+    over = LEFTOVERS["notices"]
+    keys = await leftovers.stale(conn, over, NOW + HOUR, after=over.first, limit=100)
+    gone = await leftovers.remove(conn, over, NOW + HOUR, keys)
+    kept = await conn.fetch("select notice from notices")
+    none = await leftovers.remove(conn, over, NOW + HOUR, [(row["notice"],) for row in kept])
 
-    assert 2 == gone
+    assert (2, 0) == (gone, none)
     assert {"": 3, "Springfield": 7} == await notices.newest_rejects(conn)
     assert "late" == (await notices.current(conn, since=NOW))[-1].kind
