@@ -29,6 +29,7 @@ from bibsync.store import (
 from bibsync.store.collections import Row
 from bibsync.store.leases import Held
 from bibsync.store.pauses import Pause
+from bibsync.store.schedules import Row as Scheduled
 
 SCHEMA = "bibsync.status/1"
 UNHEALTHY = frozenset({"late", "failing"})
@@ -47,7 +48,7 @@ class Tables:
     last_successes: dict[tuple[int, str], datetime]
     titles: dict[int, titles.Standing]
     pauses: dict[int, Pause]
-    schedules: Sequence[schedules.Row] = ()
+    schedules: Sequence[Scheduled] = ()
     replicas: Sequence[Any] = ()
 
 
