@@ -24,12 +24,25 @@ from contextlib import (
 )
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import structlog
 
-from bibsync import __version__, dump, events, lag, lease, replicas, rounds, store, timetable
-from bibsync.config import Config
+from bibsync import (
+    __version__,
+    dump,
+    events,
+    lag,
+    lease,
+    notify,
+    replicas,
+    rounds,
+    status,
+    store,
+    timetable,
+)
+from bibsync.config import Config, reloaded
 from bibsync.dispatch import Dispatch
 from bibsync.errors import (
     BibsyncError,
@@ -42,21 +55,21 @@ from bibsync.errors import (
 from bibsync.harvest import Means
 from bibsync.jobs import Duty
 from bibsync.metrics import Metrics
+from bibsync.notify import Bell
 from bibsync.replicas import Coordination
 from bibsync.rounds import Database, Reached
-from bibsync.run import Summary
 from bibsync.sources import open_source
 from bibsync.sources.http import Hosts
-from bibsync.store import collections, replicas as replica_rows, requests
+from bibsync.store import collections, rejects, replicas as replica_rows, requests
 from bibsync.systemd import Supervisor
 
 SOON_S = 2.0
 """The longest wait before the timetable is looked at, so that edits act within 5 s."""
 SAID_S = 5.0
+STOOD_S = 60.0
+"""How often the standing of all collections is read for the metrics; runs count by themselves."""
 CONNECT_AGAIN_S = (0.5, 1.0, 2.0, 5.0)
 LAST_WORD_S = 3.0
-NEEDS_RESTART = ("state_dir", "database", "redis")
-"""Settings that a reload can't change."""
 
 log = structlog.get_logger()
 
@@ -96,6 +109,7 @@ class Daemon:
     database: Database | None = None
     coordination: Coordination | None = None
     dispatch: Dispatch | None = None
+    bell: Bell = field(default_factory=Bell)
     stopping: bool = False
     replica: str = field(default_factory=lambda: lease.this_process().replica)
     _reload: asyncio.Event = field(default_factory=asyncio.Event)
@@ -187,7 +201,7 @@ class Daemon:
             while config is not self.config:  # it was reloaded meanwhile
                 config = self.config
                 duty = await self._enrolled(config, means)
-            self.dispatch = Dispatch(self.database, duty, heard=self._heard)
+            self.dispatch = Dispatch(self.database, duty, heard=self.bell.run_ended)
             try:
                 yield
             finally:
@@ -206,8 +220,16 @@ class Daemon:
                     ("timetable", self._fire, None),
                     ("heartbeat", dispatch.keep, None),
                     ("word", self._say, None),
+                    ("standing", self._stand, None),
                 ):
                     group.create_task(rounds.go(database, act, woken=woken), name=name)
+                told = notify.keep(
+                    database.pool,
+                    self.bell,
+                    config=lambda: self.config,
+                    random=Random(),  # noqa: S311 - for waits
+                )
+                group.create_task(told, name="notices")
                 await dispatch.serve(
                     lambda: rounds.go(database, dispatch.look, woken=dispatch.woken)
                 )
@@ -244,6 +266,17 @@ class Daemon:
         self._tell_supervisor()
         return SAID_S
 
+    async def _stand(self) -> float:
+        """Show in the metrics how everything stands."""
+        assert self.database is not None  # noqa: S101 - rounds are made where it was reached
+        async with store.acquire(self.database.pool) as conn:
+            tables = await status.read(conn)
+            open_ = await rejects.count_open_by_reason(conn)
+        now, configured = datetime.now(UTC), self.config.collections
+        document = status.document(tables, configured, now=now)
+        self.outside.metrics.stand(document, configured, rejects=open_, now=now)
+        return STOOD_S
+
     async def _leave(self, database: Database) -> None:
         with suppress(*store.DISCONNECTED):
             async with asyncio.timeout(LAST_WORD_S), store.acquire(database.pool) as conn:
@@ -273,13 +306,16 @@ class Daemon:
             self.outside.supervisor.reloading()
             try:
                 config = await asyncio.to_thread(self.outside.load)
-                await self._take_up(_as_far_as_possible(self.config, config))
+                await self._take_up(config)
             except ConfigInvalid as error:
                 self._refuse(error)
             self._tell_supervisor(ready=True)
 
     async def _take_up(self, config: Config) -> None:
-        """Go by another configuration."""
+        """Go by another configuration, as far as that can be without a restart."""
+        config, kept = reloaded(self.config, config)
+        if kept:
+            log.warning(events.CONFIG_NEEDS_RESTART, settings=kept)
         stopped: list[str] = []
         if self.dispatch is not None:
             duty = await self._enrolled_at_last(config, self.dispatch.duty.means)
@@ -314,9 +350,6 @@ class Daemon:
         asyncio.get_running_loop().call_later(drain_s, _give_up)
         raise Stop
 
-    def _heard(self, summary: Summary) -> None:
-        """Hear what became of a run."""
-
     def _lagged(self, late_s: float) -> None:
         self.loop_lag_s = max(self.loop_lag_s, late_s)
         self.outside.metrics.lagged(late_s)
@@ -347,17 +380,6 @@ class Daemon:
         """Write what runs now to the log."""
         held = self.dispatch.held.values() if self.dispatch else ()
         log.info(events.DAEMON_DUMPED, **dump.taken([each.task for each in held]))
-
-
-def _as_far_as_possible(before: Config, after: Config) -> Config:
-    """Leave what only a restart can change as it was, and say so."""
-    kept = [name for name in NEEDS_RESTART if getattr(before, name) != getattr(after, name)]
-    if before.web.listen != after.web.listen:
-        kept.append("web.listen")
-    if kept:
-        log.warning(events.CONFIG_NEEDS_RESTART, settings=kept)
-    web = replace(after.web, listen=before.web.listen)
-    return replace(after, web=web, **{name: getattr(before, name) for name in NEEDS_RESTART})
 
 
 def _is_stop(failed: BaseExceptionGroup[BaseException]) -> bool:

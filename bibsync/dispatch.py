@@ -24,11 +24,11 @@ from typing import Any
 import structlog
 
 from bibsync import events, lease, store
-from bibsync.errors import BibsyncError, Problem
+from bibsync.errors import BibsyncError, CollectionPaused, Problem
 from bibsync.jobs import JOBS, Done, Duty, Task
 from bibsync.rounds import Database
 from bibsync.run import PURCHASES, Outcome, Summary
-from bibsync.store import firings, lanes, requests
+from bibsync.store import firings, lanes, pauses, requests
 from bibsync.store.requests import FIRST_FILL, LAST, Ended, Terms, Wish
 
 LOOK_S = 1.0
@@ -51,6 +51,13 @@ class Held:
     work: asyncio.Task[None]
     unwanted: bool = False
     """A person has cancelled it."""
+    _stopped: bool = False
+
+    def stop(self) -> None:
+        """Stop the work, once: a second cancellation would cut off how the first is noted."""
+        if not self._stopped:
+            self._stopped = True
+            self.work.cancel()
 
 
 class Dispatch:
@@ -81,6 +88,7 @@ class Dispatch:
             async with conn.transaction():
                 back = await requests.take_back(conn)
             dropped = await requests.drop_expired(conn)
+            left = await requests.settle_left(conn, LEFT)
             for ended in await firings.finish(conn):
                 log.info(events.SCHEDULE_ENDED, schedule=ended.schedule, outcome=ended.outcome)
             claimed = await self._claim(conn)
@@ -88,19 +96,28 @@ class Dispatch:
             log.warning(events.REQUEST_TAKEN_OVER, request=number)
         for row in dropped:
             log.warning(events.REQUEST_DROPPED, request=row["request"], job=row["job"])
+        for row in left:
+            log.info(
+                events.REQUEST_ENDED,
+                request=row["request"],
+                job=row["job"],
+                collection=row["name"],
+                outcome=Outcome.PAUSED.value,
+                problem=LEFT,
+            )
         for row in claimed:
             self._begin(row)
         return LOOK_S
 
     async def keep(self) -> float:
         """Prolong what is held, and stop what somebody cancelled or another has taken over."""
-        ttl = self.duty.means.lease_ttl
+        ttl, held = self.duty.means.lease_ttl, dict(self.held)
         async with store.acquire(self._database.pool) as conn:
-            kept = await requests.keep(conn, self._token, ttl=ttl)
-        for number, held in list(self.held.items()):
+            kept = await requests.keep(conn, self._token, [*held], ttl=ttl)
+        for number, each in held.items():
             if number not in kept or kept[number]:
-                held.unwanted = kept.get(number, False)
-                held.work.cancel()
+                each.unwanted = kept.get(number, False)
+                each.stop()
         return min(ttl.total_seconds() / 4, LOOK_S * 2)
 
     async def take_up(self, duty: Duty) -> list[str]:
@@ -113,7 +130,7 @@ class Dispatch:
         for held in list(self.held.values()):
             collection, number = held.task.collection, held.task.row["collection"]
             if collection is not None and duty.numbers.get(number) != before.numbers.get(number):
-                held.work.cancel()
+                held.stop()
                 stopped.append(collection.name)
         self.woken.set()
         return stopped
@@ -148,6 +165,12 @@ class Dispatch:
         task = Task(row=row, duty=self.duty, collection=collection, ended=self._heard)
         work = self._group.create_task(self._carry_out(task), name=f"request {number}")
         self.held[number] = Held(task, work)
+        work.add_done_callback(lambda _: self._put_down(number))
+
+    def _put_down(self, number: int) -> None:
+        """Hold a request no longer, also one whose work was stopped before it began."""
+        self.held.pop(number, None)
+        self.woken.set()
 
     async def _carry_out(self, task: Task) -> None:
         row = task.row
@@ -156,6 +179,10 @@ class Dispatch:
             try:
                 if row["claims"] > MOST_CLAIMS:
                     done = Done(outcome=Outcome.FAILED, problem=_hopeless(row))
+                elif task.collection is None and row["collection"] is not None:
+                    done = Done(
+                        outcome=Outcome.PAUSED, problem=CollectionPaused(pauses.LEFT).problem
+                    )
                 else:
                     done = await _done(task)
                 await self._note(task, done)
@@ -164,9 +191,6 @@ class Dispatch:
                     async with asyncio.timeout(LAST_WORD_S):
                         await self._stopped(task)
                 raise
-            finally:
-                self.held.pop(number, None)
-                self.woken.set()
 
     async def _note(self, task: Task, done: Done) -> None:
         """Settle the request or put it back, trying until the database answers."""
@@ -243,6 +267,7 @@ async def _done(task: Task) -> Done:
         return Done(outcome=Outcome.FAILED, problem=BibsyncError(CRASHED).problem)
 
 
+LEFT = CollectionPaused(pauses.LEFT).problem.as_json()
 CRASHED = "The work met a defect of bibsync; the log has its traceback."
 
 

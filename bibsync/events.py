@@ -59,6 +59,12 @@ STORE_RECONNECTED: Final = "store.reconnected"
 SCHEMA_MIGRATED: Final = "schema.migrated"
 LOOP_LAGGED: Final = "loop.lagged"
 LOOP_RECOVERED: Final = "loop.recovered"
+NOTICE_OPENED: Final = "notice.opened"
+NOTICE_ENDED: Final = "notice.ended"
+NOTICE_TOLD: Final = "notice.told"
+NOTICE_UNDELIVERED: Final = "notice.undelivered"
+NOTICE_GIVEN_UP: Final = "notice.given_up"
+CHANNEL_RECOVERED: Final = "channel.recovered"
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["json", "console", "auto"]

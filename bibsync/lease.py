@@ -278,7 +278,7 @@ def is_dead(holder: Holder) -> bool:
         gone = process.status() == psutil.STATUS_ZOMBIE
         return gone or abs(_began(process) - holder.began) > START_TOLERANCE_S
     except psutil.NoSuchProcess:
-        return True
+        return not _is_hidden(holder.process)
     except psutil.Error:
         return False
 
@@ -352,6 +352,15 @@ async def _keep(
             raise LeaseLost("The lease was lost: a later run took over this collection.")
         tenure.renewed(began)
         failed = None
+
+
+def _is_hidden(pid: int) -> bool:
+    """Tell whether it is another user's process, which /proc may keep from us (hidepid)."""
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return False
 
 
 def _began(process: psutil.Process) -> float:

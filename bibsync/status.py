@@ -2,10 +2,10 @@
 
 Health is a judgement over finished runs: ok, late, failing, never_run, paused, disabled. Activity
 is what is done now: idle, running, backfilling, waiting_to_retry, waiting_for_lease. A run under
-way changes no health. Beside them stand the timetable and the replicas that serve.
+way changes no health.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,7 +29,6 @@ from bibsync.store import (
 from bibsync.store.collections import Row
 from bibsync.store.leases import Held
 from bibsync.store.pauses import Pause
-from bibsync.store.schedules import Row as Scheduled
 
 SCHEMA = "bibsync.status/1"
 UNHEALTHY = frozenset({"late", "failing"})
@@ -48,8 +47,8 @@ class Tables:
     last_successes: dict[tuple[int, str], datetime]
     titles: dict[int, titles.Standing]
     pauses: dict[int, Pause]
-    schedules: Sequence[Scheduled] = ()
-    replicas: Sequence[Any] = ()
+    schedules: list[schedules.Row]
+    replicas: list[Any]
 
 
 async def read(conn: Connection) -> Tables:
@@ -69,7 +68,7 @@ async def read(conn: Connection) -> Tables:
     )
 
 
-NOTHING = Tables({}, {}, {}, {}, {}, {}, {}, {}, {})
+NOTHING = Tables({}, {}, {}, {}, {}, {}, {}, {}, {}, [], [])
 """The tables of a database that nobody has set up yet."""
 
 
@@ -147,7 +146,12 @@ def _streams(
 ) -> list[dict[str, Any]]:
     """Return how purchases stand, and the look-ups of titles once there are any."""
     covered = _covered((number, PURCHASES), configured, tables, now)
-    streams = [_stream((number, PURCHASES), tables, covered)]
+    due = {
+        job: timetable.next_due(tables.schedules, now, job=job, collection=configured.name)
+        for job in (PURCHASES, METADATA)
+        if configured is not None and number not in tables.pauses
+    }
+    streams = [_stream((number, PURCHASES), tables, covered, due.get(PURCHASES))]
     if known := tables.titles.get(number):
         looked_up = {
             "caught_up_to": utc_text(known.oldest or known.last),
@@ -156,16 +160,9 @@ def _streams(
             "titles_described": known.described,
             "titles_waiting": known.waiting,
         }
-        streams.append(_stream((number, METADATA), tables, looked_up))
-    if configured is not None:
-        for each in streams:
-            each["next_due"] = _next_due(each["stream"], configured.name, tables, now)
+        either = min(filter(None, due.values()), default=None)  # new titles follow purchases
+        streams.append(_stream((number, METADATA), tables, looked_up, either))
     return streams
-
-
-def _next_due(stream: str, collection: str, tables: Tables, now: datetime) -> str | None:
-    """Return when a schedule has a stream next; a pause doesn't change that."""
-    return utc_text(timetable.next_due(tables.schedules, now, job=stream, collection=collection))
 
 
 def _covered(
@@ -184,7 +181,9 @@ def _covered(
     }
 
 
-def _stream(key: tuple[int, str], tables: Tables, reach: dict[str, Any]) -> dict[str, Any]:
+def _stream(
+    key: tuple[int, str], tables: Tables, reach: dict[str, Any], due: datetime | None
+) -> dict[str, Any]:
     last, held = tables.last_runs.get(key), tables.leases.get(key)
     return {
         "stream": key[1],
@@ -192,7 +191,7 @@ def _stream(key: tuple[int, str], tables: Tables, reach: dict[str, Any]) -> dict
         "last_success": utc_text(tables.last_successes.get(key)),
         "last_run": runs.summary(last) if last else None,
         "lease": _held(held) if held else None,
-        "next_due": None,
+        "next_due": utc_text(due),
     }
 
 

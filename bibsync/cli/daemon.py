@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import uvloop
 
-from bibsync import systemd
+from bibsync import systemd, web
 from bibsync.cli import context, syncing
 from bibsync.cli.context import DEBUG
 from bibsync.config import Config, find, load
@@ -30,14 +30,19 @@ def daemon() -> None:
     Exit codes: 0 stopped, 5 configuration invalid, 7 the database's schema doesn't fit.
     """
     config = context.configuration()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serving(config, load_again=_loaded))
+
+
+async def serving(config: Config, *, load_again: Callable[[], Config]) -> None:
+    """Serve with this configuration until a signal ends it; a reload calls `load_again`."""
     outside = Outside(
-        load=_loaded,
+        load=load_again,
         reach=_reached,
         supervisor=systemd.supervisor(os.environ),
         metrics=Metrics(),
     )
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(Daemon(config, outside).serve([]))
+    await Daemon(config, outside).serve([web.serve])
 
 
 def _loaded() -> Config:

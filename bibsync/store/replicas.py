@@ -51,22 +51,21 @@ async def leave(conn: Connection, replica: str) -> None:
     await conn.execute(LEAVE, replica)
 
 
-async def seen(conn: Connection) -> list[Any]:
-    """Return the processes that serve."""
-    rows: list[Any] = await conn.fetch(SEEN, GONE_AFTER)
-    return rows
-
-
 def document(row: Any) -> dict[str, Any]:
     """Return what status says of a process that serves."""
-    problem = row["config_problem"]
     return {
         "replica": row["replica"],
         "version": row["version"],
         "started": utc_text(row["started"]),
         "seen": utc_text(row["seen"]),
         "configured_at": utc_text(row["configured_at"]),
-        "config_problem": orjson.loads(problem) if problem else None,
+        "config_problem": orjson.loads(row["config_problem"]) if row["config_problem"] else None,
         "redis_lost": row["redis_lost"],
         "loop_lag_s": round(row["loop_lag_s"], 3),
     }
+
+
+async def seen(conn: Connection) -> list[Any]:
+    """Return the processes that serve."""
+    rows: list[Any] = await conn.fetch(SEEN, GONE_AFTER)
+    return rows

@@ -12,9 +12,9 @@ same transaction. Told by the server's clock alone.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -27,12 +27,12 @@ insert into requests as w (
     collection, job, firing, trigger, requested_by, requested_at, priority, due_at, expires_at,
     retries, retry_delay, keep_results
 )
-select c.collection, $1, $2, $3, $4, clock_timestamp(),
+select c.collection, $9, $3, $1, $2, clock_timestamp(),
        case when exists (
            select from runs r
            where r.collection = c.collection and r.stream = 'purchases' and r.outcome = 'succeeded'
-       ) then $5::integer else greatest($5, $6::integer) end,
-       greatest($7::timestamptz + random() * $8::interval, l.parked_until), $9, $10, $11, $12
+       ) then $4::integer else greatest($4, $10::integer) end,
+       greatest($11::timestamptz + random() * $12::interval, l.parked_until), $5, $6, $7, $8
 from collections c
 left join lanes l on l.collection = c.collection and l.stream = 'purchases' and l.lane = 0
 where c.enabled and ($13::text[] = '{}' or c.name = any($13))
@@ -53,8 +53,8 @@ insert into requests as w (
     lane, priority, due_at, expires_at, retries, retry_delay, keep_results
 )
 values (
-    $1, $2, $3, $4, $5, clock_timestamp(), $6, $7, $8, $9, $10,
-    coalesce($11, clock_timestamp()), $12, $13, $14, $15
+    $2, $1, $10, $8, $9, clock_timestamp(), $3, $4, $5, $6, $11,
+    coalesce($7, clock_timestamp()), $12, $13, $14, $15
 )
 on conflict (coalesce(collection, 0), job)
     where state = 'waiting' and since is null and until is null and not force_reimport
@@ -65,7 +65,7 @@ set firing = coalesce(excluded.firing, w.firing), trigger = excluded.trigger,
 returning request
 """
 ASK_NEVER_SUCCEEDED = """
-insert into requests (
+insert into requests as w (
     collection, job, trigger, requested_by, requested_at, priority, due_at
 )
 select c.collection, 'purchases', 'start', $2, clock_timestamp(), $3, clock_timestamp()
@@ -78,7 +78,9 @@ where c.collection = any($1::int[]) and not exists (
     where q.collection = c.collection and q.job = 'purchases' and q.state = 'running'
 )
 order by c.collection
-on conflict do nothing
+on conflict (coalesce(collection, 0), job)
+    where state = 'waiting' and since is null and until is null and not force_reimport
+do update set due_at = least(w.due_at, excluded.due_at)
 """
 CLAIM = """
 with next as (
@@ -94,6 +96,13 @@ with next as (
           where r.state = 'running' and coalesce(r.collection, 0) = coalesce(q.collection, 0)
             and (q.collection is not null or r.job = q.job)
       )
+      and not exists (
+          select from requests e
+          where e.state = 'waiting' and e.due_at <= clock_timestamp()
+            and coalesce(e.collection, 0) = coalesce(q.collection, 0)
+            and (q.collection is not null or e.job = q.job)
+            and (e.priority, e.due_at, e.request) < (q.priority, q.due_at, q.request)
+      )
     order by q.priority, q.due_at, q.request
     limit $4
     for update of q skip locked
@@ -104,9 +113,10 @@ set state = 'running', holder = $5, replica = $6, held_until = clock_timestamp()
 from next where r.request = next.request
 returning r.*
 """
+"""Of a collection, or of a job that is about all of them, none but the first in order."""
 KEEP = """
-update requests set held_until = clock_timestamp() + $2
-where holder = $1 and state = 'running'
+update requests set held_until = clock_timestamp() + $3
+where request = any($2::bigint[]) and holder = $1 and state = 'running'
 returning request, cancel_asked
 """
 DROP_EXPIRED = """
@@ -114,6 +124,13 @@ update requests
 set state = 'dropped', outcome = 'dropped', finished = clock_timestamp()
 where state = 'waiting' and claims + attempts = 0 and expires_at <= clock_timestamp()
 returning request, collection, job, due_at
+"""
+SETTLE_LEFT = """
+update requests r
+set state = 'done', outcome = 'paused', problem = $1::text::json, finished = clock_timestamp()
+from collections c
+where r.state = 'waiting' and c.collection = r.collection and not c.enabled
+returning r.request, r.job, c.name
 """
 ABANDONED = """
 select request from requests
@@ -134,11 +151,14 @@ where r.request = any($1::bigint[]) and r.state = 'running' and ($2::text is nul
 """
 PUT_BACK = """
 update requests
-set state = 'waiting', holder = null, held_until = null, attempts = attempts + $3,
+set state = case when cancel_asked then 'cancelled' else 'waiting' end,
+    outcome = case when cancel_asked then 'cancelled' end,
+    finished = case when cancel_asked then clock_timestamp() end,
+    holder = null, held_until = null, attempts = attempts + $3,
     claims = case when $6 then 0 when $5::text is null then claims else least(claims, 1) end,
     due_at = greatest(clock_timestamp() + $2, $4)
 where request = any($1::bigint[]) and state = 'running' and ($5::text is null or holder = $5)
-returning request
+returning request, state
 """
 SETTLE = """
 update requests
@@ -177,7 +197,7 @@ Row = Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How requests of one origin are carried out.
+    """How requests of one origin are carried out; the statements take it in this order.
 
     `expires_at`: not begun by then, they are dropped. `retries` follow a passing failure, each no
     sooner than `retry_delay`; the result is kept for `keep_results`.
@@ -195,7 +215,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What one request asks for; no `collection`: a job that is about all of them.
+    """What one request asks for, in the statements' order; no `collection`: about all of them.
 
     `since` and `until` are [since, until); with `force_reimport` all of it is read again, in a
     lane of the kind `lane`.
@@ -224,24 +244,7 @@ class Ended:
 async def ask(conn: Connection, wish: Wish, terms: Terms) -> int:
     """Ask for something and return the request's number: of one that waits for the same, if any."""
     await conn.execute(LOCK)
-    number: int = await conn.fetchval(
-        ASK,
-        wish.collection,
-        wish.job,
-        terms.firing,
-        terms.trigger,
-        terms.by,
-        wish.since,
-        wish.until,
-        wish.force_reimport,
-        wish.lane,
-        terms.priority,
-        wish.due_at,
-        terms.expires_at,
-        terms.retries,
-        terms.retry_delay,
-        terms.keep_results,
-    )
+    number: int = await conn.fetchval(ASK, *astuple(wish), *astuple(terms))
     return number
 
 
@@ -259,27 +262,13 @@ async def ask_each(
     Each is due by chance within `jitter` from `due_at`, and no sooner than its vendor allows.
     """
     await conn.execute(LOCK)
-    rows = await conn.fetch(
-        ASK_EACH,
-        job,
-        terms.firing,
-        terms.trigger,
-        terms.by,
-        terms.priority,
-        FIRST_FILL,
-        due_at,
-        jitter,
-        terms.expires_at,
-        terms.retries,
-        terms.retry_delay,
-        terms.keep_results,
-        list(names),
-    )
+    spread = (job, FIRST_FILL, due_at, jitter, list(names))
+    rows = await conn.fetch(ASK_EACH, *astuple(terms), *spread)
     return [row["request"] for row in rows]
 
 
 async def ask_never_succeeded(conn: Connection, numbers: Sequence[int], *, by: str) -> None:
-    """Ask for the purchases of those collections that never had a successful run."""
+    """Ask for the purchases of those collections that never had a successful run, at once."""
     await conn.execute(LOCK)
     await conn.execute(ASK_NEVER_SUCCEEDED, list(numbers), by, FIRST_FILL)
 
@@ -302,15 +291,26 @@ async def claim(
     return rows
 
 
-async def keep(conn: Connection, token: str, *, ttl: timedelta) -> dict[int, bool]:
-    """Prolong all that `token` holds; return whether each of it is to be cancelled."""
-    rows = await conn.fetch(KEEP, token, ttl)
+async def keep(
+    conn: Connection, token: str, numbers: Sequence[int], *, ttl: timedelta
+) -> dict[int, bool]:
+    """Prolong those of these that `token` still holds; return whether each is to be cancelled.
+
+    What it claimed without knowing, as the answer got lost, runs out and is claimed anew.
+    """
+    rows = await conn.fetch(KEEP, token, list(numbers), ttl)
     return {row["request"]: row["cancel_asked"] for row in rows}
 
 
 async def drop_expired(conn: Connection) -> list[Row]:
     """Drop what had not begun by its time, and return it."""
     rows: list[Row] = await conn.fetch(DROP_EXPIRED)
+    return rows
+
+
+async def settle_left(conn: Connection, problem: Mapping[str, object]) -> list[Row]:
+    """End what waits of collections that left the configuration, and return it."""
+    rows: list[Row] = await conn.fetch(SETTLE_LEFT, _json(problem))
     return rows
 
 
@@ -334,6 +334,7 @@ async def put_back(
     """Let what `token` holds wait again, due after `wait` and not before `earliest`; return it.
 
     `attempts` are added to those that count against `retries`. What had not `begun` may expire.
+    What somebody has cancelled meanwhile is cancelled.
     """
     await conn.execute(LOCK)
     return await _put_back(
@@ -390,11 +391,8 @@ async def _put_back(
     each = list(numbers)
     await conn.execute(ABSORB_TWINS, each, token)
     rows = await conn.fetch(PUT_BACK, each, wait, attempts, earliest, token, not begun)
-    return [row["request"] for row in rows]
+    return [row["request"] for row in rows if row["state"] == "waiting"]
 
 
 def _json(value: Mapping[str, object] | None) -> str | None:
     return None if value is None else orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
-
-
-LISTABLE: Final = ("waiting", "running", "done", "cancelled", "dropped")

@@ -2,8 +2,8 @@
 
 `records` is how many were stored when the day ended, withdrawn ones among them; all else happened
 on that day: records stored for the first time, changed, withdrawn; records set aside for the first
-time; and what the runs that ended on it asked. None of these is counted from what a run remembers
-but from the rows themselves, so that a run that was killed is missing nowhere.
+time; and what the runs that ended on it asked. Records and rejects are counted from their own rows,
+not from what runs counted, so that what a killed run stored isn't missing.
 
 What comes from runs, versions and rejects is null where these may have been cleaned up when the day
 was taken. A figure once known is never replaced by null.

@@ -1,6 +1,8 @@
 """The right to run: kept in PostgreSQL by the conformance suite, held by `lease.hold`."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +11,7 @@ from datetime import timedelta
 from random import Random
 
 import pytest
-from lease_conformance import TTL, Expire, LeaseConformance
+from lease_conformance import TTL, Expire, LeaseConformance, neighbour
 
 from bibsync import lease
 from bibsync.errors import LeaseHeld, LeaseLost, StoreUnavailable
@@ -505,3 +507,32 @@ async def test_a_process_that_was_stopped_goes_on_where_nobody_took_its_lease(
         asked.append("the vendor")
 
     assert asked == ["the vendor"]
+
+
+HIDDEN = """
+import os, sys, psutil
+from dataclasses import replace
+from bibsync import lease
+somebody, nobody = (replace(lease.this_process(), process=pid) for pid in (1, int(sys.argv[1])))
+if os.geteuid() == 0:
+    os.setuid(65534)
+psutil.PROCFS_PATH = "/nowhere"
+print(lease.is_dead(somebody), lease.is_dead(nobody))
+"""
+"""Sees no process at all in /proc, as where it is mounted with hidepid; the first is root's."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="hidepid is Linux's")
+def test_a_process_of_another_user_that_proc_hides_is_not_dead():
+    with neighbour() as (gone, child):
+        child.kill()
+        child.wait()
+
+    told = subprocess.run(  # noqa: S603 - this very interpreter
+        [sys.executable, "-c", HIDDEN, str(gone.process)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+
+    assert ["False", "True"] == told.stdout.split()

@@ -135,7 +135,7 @@ async def test_what_a_replica_that_is_gone_held_is_done_by_another(conn, numbers
     async with conn.transaction():
         back = await requests.take_back(conn)
     claimed = await claim(conn, numbers, "b")
-    kept = await requests.keep(conn, "a", ttl=TTL)
+    kept = await requests.keep(conn, "a", [number], ttl=TTL)
 
     assert [number] == back == claimed
     assert {} == kept
@@ -146,7 +146,7 @@ async def test_what_is_kept_is_not_taken_back(conn, numbers):
     number = await ask(conn, numbers[0])
     await claim(conn, numbers, "a", ttl=timedelta(seconds=-1))
 
-    kept = await requests.keep(conn, "a", ttl=TTL)
+    kept = await requests.keep(conn, "a", [number], ttl=TTL)
     async with conn.transaction():
         back = await requests.take_back(conn)
 
@@ -204,7 +204,7 @@ async def test_what_waits_is_cancelled_and_what_runs_is_told(conn, numbers):
 
     states = [await requests.cancel(conn, each) for each in (waiting, running)]
     again = await requests.cancel(conn, waiting)
-    kept = await requests.keep(conn, "a", ttl=TTL)
+    kept = await requests.keep(conn, "a", [running], ttl=TTL)
 
     assert ["cancelled", "running", None] == [*states, again]
     assert {running: True} == kept

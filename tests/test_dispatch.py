@@ -1,0 +1,508 @@
+"""The dispatch: what is asked for is carried out, once, whatever befalls a replica on the way."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import orjson
+import pytest
+import structlog
+from pydantic import SecretStr
+
+from bibsync import lease, store
+from bibsync.dispatch import LOCKED_AGAIN, MOST_CLAIMS
+from bibsync.errors import SourceRefused
+from bibsync.lease import PostgresLeases
+from bibsync.run import PURCHASES
+from bibsync.store import Pool, pauses, requests
+from bibsync.store.requests import BULK, FIRST_FILL, LAST, SCHEDULED
+from tests.harvest.world import MIDNIGHT, NOW, busy
+from tests.replica import Scene
+
+SECOND = timedelta(seconds=1)
+HOUR = timedelta(hours=1)
+SPAN = {"since": MIDNIGHT, "until": NOW, "force_reimport": True, "lane": "backfill"}
+KILL = (
+    "select pg_terminate_backend(pid) from pg_stat_activity "
+    "where datname = current_database() and application_name = 'bibsync' "
+    "and pid <> pg_backend_pid()"
+)
+
+
+@pytest.fixture
+async def scene(pool: Pool, tmp_path: Path) -> Scene:
+    scene = Scene(pool, tmp_path)
+    await scene.enrol()
+    return scene
+
+
+@asynccontextmanager
+async def held(scene: Scene, *names: str) -> AsyncIterator[dict[str, int]]:
+    """Have these collections' runs stand still at their vendors while the block lasts."""
+    numbers = {}
+    for name in names:
+        scene.vendors[name].open.clear()
+        numbers[name] = await scene.ask(name)
+        await scene.vendors[name].is_asked()
+    try:
+        yield numbers
+    finally:
+        for name in names:
+            scene.vendors[name].open.set()
+
+
+@pytest.fixture
+def logged() -> Iterator[list[dict]]:
+    with structlog.testing.capture_logs() as logged:
+        yield logged
+
+
+def events(logged: list[dict]) -> list[str]:
+    return [each["event"] for each in logged]
+
+
+async def test_what_was_asked_for_is_done_and_told(scene: Scene):
+    replica = scene.replica()
+    async with replica.at_work():
+        number = await scene.ask("one")
+
+        assert ["succeeded"] == await scene.ended(number)
+
+    row = await scene.row(number)
+    assert scene.truth("one") == await scene.stored("one")
+    assert [PURCHASES, "metadata"] == [each.stream for each in replica.summaries]
+    assert row["run"] == replica.summaries[0].run
+    assert row["holder"] is None
+
+
+async def test_no_more_are_carried_out_at_once_than_there_are_places(scene: Scene):
+    replica = scene.replica(concurrency=2)
+    async with replica.at_work(), held(scene, "one", "two") as numbers:
+        third = await scene.ask("three")
+
+        await replica.dispatch.look()
+
+        assert {*numbers.values()} == {*replica.dispatch.held}
+        assert "waiting" == (await scene.row(third))["state"]
+        scene.vendors["one"].open.set()
+        assert ["succeeded"] == await scene.ended(third)
+
+
+async def test_one_place_is_kept_from_bulk_work(scene: Scene):
+    replica = scene.replica(concurrency=2)
+    for each in scene.vendors.values():
+        each.open.clear()
+    async with replica.at_work():
+        first = await scene.ask("one", priority=FIRST_FILL)
+        second = await scene.ask("two", priority=BULK)
+        await scene.vendors["one"].is_asked()
+        await replica.dispatch.look()
+        assert {first} == {*replica.dispatch.held}
+
+        fresh = await scene.ask("three", priority=SCHEDULED)
+        await scene.vendors["three"].is_asked()
+
+        assert {first, fresh} == {*replica.dispatch.held}
+        for each in scene.vendors.values():
+            each.open.set()
+        assert ["succeeded"] * 3 == await scene.ended(first, second, fresh)
+
+
+async def test_the_only_place_is_for_bulk_work_too(scene: Scene):
+    async with scene.replica(concurrency=1).at_work():
+        assert ["succeeded"] == await scene.ended(await scene.ask("one", priority=BULK))
+
+
+async def test_a_passing_failure_is_tried_again_and_then_left_for_later(scene: Scene):
+    vendor = scene.vendors["one"]
+    vendor.hook = lambda *_: raised(busy())
+    async with scene.replica().at_work():
+        number = await scene.ask("one", retries=1, retry_delay=timedelta(0))
+
+        assert ["failed"] == await scene.ended(number)
+
+    first, again = await scene.rows()
+    assert (2, "source_busy") == (first["attempts"], _code(first["problem"]))
+    assert ("retry", "waiting", "one") == (again["trigger"], again["state"], again["name"])
+    assert timedelta(minutes=29) < again["due_at"] - datetime.now(UTC) < timedelta(minutes=31)
+    assert len(vendor.asked) == 2
+
+
+async def test_a_retry_waits_its_delay_and_as_long_as_the_vendor_is_to_be_left_alone(scene: Scene):
+    """The run parks its stream for an hour after our present, which is long past here."""
+    scene.vendors["one"].hook = lambda *_: raised(busy())
+    async with scene.replica().at_work():
+        number = await scene.ask("one", retries=1, retry_delay=HOUR)
+
+        row = await scene.until(number, lambda row: row["attempts"])
+
+    assert "waiting" == row["state"]
+    assert timedelta(minutes=59) < row["due_at"] - datetime.now(UTC) <= HOUR
+    await scene.execute("update lanes set parked_until = clock_timestamp() + interval '2 hours'")
+    parked = scene.replica()
+    parked.dispatch.duty = replace(
+        parked.dispatch.duty,
+        means=replace(parked.dispatch.duty.means, now=lambda: datetime.now(UTC) + HOUR),
+    )
+    async with parked.at_work():
+        await scene.execute("update requests set due_at = clock_timestamp(), retries = 9")
+        scene.wake()
+        row = await scene.until(number, lambda row: row["attempts"] == 2)
+    assert row["due_at"] - datetime.now(UTC) > timedelta(minutes=110)
+
+
+async def test_what_a_person_must_mend_is_not_tried_again(scene: Scene):
+    scene.vendors["one"].hook = lambda *_: raised(SourceRefused("Who are you?"))
+    async with scene.replica().at_work():
+        number = await scene.ask("one", retries=3, retry_delay=timedelta(0))
+
+        assert ["failed"] == await scene.ended(number)
+
+    assert 1 == len(await scene.rows())
+
+
+async def test_a_defect_is_a_problem_of_its_request_and_costs_no_other(
+    scene: Scene, logged: list[dict]
+):
+    scene.vendors["one"].hook = lambda *_: raised(RuntimeError("a defect"))
+    replica = scene.replica()
+    async with replica.at_work(), held(scene, "two") as numbers:
+        crashed = await scene.ask("one")
+        assert ["failed"] == await scene.ended(crashed)
+
+        scene.vendors["two"].open.set()
+        after = await scene.ask("three")
+        assert ["succeeded"] * 2 == await scene.ended(numbers["two"], after)
+
+    assert "unexpected" == _code((await scene.row(crashed))["problem"])
+    assert "request.crashed" in events(logged)
+
+
+async def test_a_stream_that_another_run_holds_is_tried_again_soon(scene: Scene):
+    leases = PostgresLeases(scene.pool)
+    key, somebody = (scene.numbers["one"], PURCHASES), lease.this_process()
+    await leases.take(key, somebody, ttl=HOUR)
+    async with scene.replica().at_work():
+        number = await scene.ask("one", expires_at=datetime.now(UTC) + HOUR)
+
+        row = await scene.until(number, lambda row: row["claims"] == 0 and row["started"])
+
+        assert ("waiting", 0) == (row["state"], row["attempts"])
+        assert timedelta(0) < row["due_at"] - datetime.now(UTC) <= LOCKED_AGAIN
+        assert [] == scene.vendors["one"].asked
+        await leases.release(key, somebody)
+        await scene.execute("update requests set due_at = clock_timestamp()")
+        scene.wake()
+        assert ["succeeded"] == await scene.ended(number)
+
+
+async def test_a_stream_that_a_backfill_holds_needs_nothing_more(scene: Scene):
+    key = (scene.numbers["one"], PURCHASES)
+    await PostgresLeases(scene.pool).take(key, lease.this_process(), ttl=HOUR)
+    await scene.execute(
+        "insert into lanes (collection, stream, lane, kind, from_at, until_at) values "
+        "($1, 'purchases', 0, 'live', $2, null), ($1, 'purchases', 1, 'backfill', $2, $3)",
+        key[0],
+        MIDNIGHT,
+        NOW,
+    )
+    async with scene.replica().at_work():
+        plain, span = await scene.ask("one"), await scene.ask("one", priority=BULK, **SPAN)
+
+        assert ["absorbed"] == await scene.ended(plain)
+        await scene.until(span, lambda row: row["started"] and row["state"] == "waiting")
+
+
+async def test_a_deposed_run_is_begun_anew(scene: Scene):
+    vendor = scene.vendors["one"]
+    vendor.before[1] = lambda: _depose(scene, "one")
+    async with scene.replica().at_work():
+        number = await scene.ask("one")
+        await scene.until(number, lambda row: row["started"] and row["state"] == "waiting")
+        await scene.execute("update requests set due_at = clock_timestamp()")
+        scene.wake()
+
+        assert ["succeeded"] == await scene.ended(number)
+
+    assert scene.truth("one") == await scene.stored("one")
+
+
+async def test_a_paused_collection_is_left_alone(scene: Scene):
+    await pauses.pause(scene.pool, [scene.numbers["one"]], until=None, reason=None, by="anna")
+    async with scene.replica().at_work():
+        number = await scene.ask("one")
+
+        assert ["paused"] == await scene.ended(number)
+
+    assert [] == scene.vendors["one"].asked
+
+
+async def test_what_a_person_cancels_is_stopped_and_stays_so(scene: Scene):
+    replica = scene.replica()
+    async with replica.at_work(), held(scene, "one", "two") as numbers:
+        await requests.cancel(scene.pool, numbers["one"])
+        await replica.dispatch.keep()
+
+        assert ["cancelled"] == await scene.ended(numbers["one"])
+        assert {numbers["two"]} == {*replica.dispatch.held}
+
+    assert "interrupted" == await _last_run(scene, "one")
+    assert "waiting" == (await scene.row(numbers["two"]))["state"]
+
+
+async def test_what_was_cancelled_is_not_done_by_another_replica_either(scene: Scene):
+    """The one that did it was stopped before it heard."""
+    replica = scene.replica()
+    async with replica.at_work(), held(scene, "one") as numbers:
+        await requests.cancel(scene.pool, numbers["one"])
+
+    assert ["cancelled"] == await scene.ended(numbers["one"])
+
+
+async def test_a_replica_that_is_stopped_gives_its_work_back_and_another_goes_on(scene: Scene):
+    first, second = scene.replica(), scene.replica()
+    async with first.at_work(), held(scene, "one") as numbers:
+        pass
+    given_back = await scene.row(numbers["one"])
+
+    async with second.at_work():
+        assert ["succeeded"] == await scene.ended(numbers["one"])
+
+    assert ("waiting", None) == (given_back["state"], given_back["holder"])
+    assert scene.truth("one") == await scene.stored("one")
+
+
+async def test_a_second_stop_does_not_cut_off_how_the_first_is_noted(scene: Scene):
+    """A heartbeat comes while the work is still being stopped."""
+    replica = scene.replica()
+    async with replica.at_work(), held(scene, "one") as numbers:
+        async with scene.pool.acquire() as conn, conn.transaction():
+            await conn.execute("select from collections for update")
+            await conn.execute("select from fences for update")
+            await requests.cancel(scene.pool, numbers["one"])
+            for _ in range(3):
+                await replica.dispatch.keep()
+                await conn.execute("select pg_sleep(0.05)")
+
+        assert ["cancelled"] == await scene.ended(numbers["one"])
+    assert "interrupted" == await _last_run(scene, "one")
+
+
+async def test_what_was_begun_again_and_again_and_never_ended_is_given_up(scene: Scene):
+    number = await scene.ask("one")
+    await scene.execute("update requests set claims = $1", MOST_CLAIMS)
+    async with scene.replica().at_work():
+        assert ["failed"] == await scene.ended(number)
+
+    assert [] == scene.vendors["one"].asked
+    assert f"begun {MOST_CLAIMS} times" in (await scene.row(number))["problem"]
+
+
+async def test_a_replica_that_is_gone_counts_as_a_begin_that_never_ended(scene: Scene):
+    number = await scene.ask("one")
+    for gone in range(MOST_CLAIMS):
+        await requests.claim(
+            scene.pool,
+            [scene.numbers["one"]],
+            priorities=(0, LAST),
+            limit=1,
+            holder=(f"gone {gone}", "elsewhere"),
+            ttl=-SECOND,
+        )
+        async with scene.pool.acquire() as conn, conn.transaction():
+            assert [number] == await requests.take_back(conn)
+
+    async with scene.replica().at_work():
+        assert ["failed"] == await scene.ended(number)
+
+
+async def test_replicas_never_do_one_collection_at_once(scene: Scene, logged: list[dict]):
+    replicas = [scene.replica(concurrency=4) for _ in range(3)]
+    numbers = [
+        await scene.ask(name, job=job, **more)
+        for name in scene.names
+        for job, more in (
+            ("purchases", {}),
+            ("metadata", {}),
+            ("purchases", {"priority": SCHEDULED, **SPAN}),
+        )
+    ]
+    async with replicas[0].at_work(), replicas[1].at_work(), replicas[2].at_work():
+        assert ["succeeded"] * 9 == await scene.ended(*numbers)
+
+    assert {1} == {each.at_once for each in scene.vendors.values()}
+    assert "request.put_back" not in events(logged)
+    assert 15 == sum(each == "run.ended" for each in events(logged))
+
+
+async def test_of_one_collection_one_request_is_claimed_at_a_time(scene: Scene):
+    bulk = await scene.ask("one", priority=FIRST_FILL, **SPAN)
+    wish = await scene.ask("one", job="metadata")
+    scheduled = await scene.ask("one", priority=SCHEDULED)
+
+    claimed = [
+        row["request"]
+        for row in await requests.claim(
+            scene.pool,
+            [*scene.numbers.values()],
+            priorities=(0, LAST),
+            limit=9,
+            holder=("a", "b"),
+            ttl=HOUR,
+        )
+    ]
+
+    assert [wish] == claimed
+    assert {"waiting"} == {(await scene.row(each))["state"] for each in (bulk, scheduled)}
+
+
+async def test_a_claim_whose_answer_was_lost_is_claimed_anew(scene: Scene):
+    """It is this replica's by its token, and this replica knows nothing of it."""
+    replica = scene.replica()
+    replica.expire_quickly(timedelta(0))
+    number = await scene.ask("one")
+    await requests.claim(
+        scene.pool,
+        [scene.numbers["one"]],
+        priorities=(0, LAST),
+        limit=1,
+        holder=(replica.dispatch._token, replica.dispatch.replica),
+        ttl=timedelta(0),
+    )
+
+    await replica.dispatch.keep()
+    replica.expire_quickly(HOUR)
+    await replica.dispatch.keep()
+
+    async with replica.at_work():
+        assert ["succeeded"] == await scene.ended(number)
+
+
+async def test_work_that_is_begun_while_a_heartbeat_is_under_way_goes_on(scene: Scene):
+    replica = scene.replica()
+    async with replica.at_work(), held(scene, "one") as numbers:
+        async with scene.pool.acquire() as conn, conn.transaction():
+            await conn.execute("select from requests where request = $1 for update", numbers["one"])
+            beat = asyncio.create_task(replica.dispatch.keep())
+            scene.vendors["two"].open.clear()
+            second = await scene.ask("two")
+            await scene.vendors["two"].is_asked()
+        await beat
+
+        assert {numbers["one"], second} == {*replica.dispatch.held}
+        scene.vendors["two"].open.set()
+        assert ["succeeded"] == await scene.ended(second)
+    assert 1 == (await scene.row(second))["claims"]
+
+
+async def test_connections_that_are_cut_again_and_again_lose_nothing(scene: Scene):
+    replica = scene.replica()
+    async with replica.at_work():
+        asked = []
+        for _ in range(4):
+            asked += [await scene.ask(name) for name in scene.names]
+            async with store.acquire(scene.pool) as conn:
+                await conn.execute(KILL)
+        while any(each["state"] != "done" for each in await scene.rows()):
+            await scene.execute("update requests set due_at = clock_timestamp()")
+            scene.wake()
+            await scene.pool.execute("select pg_sleep(0.05)")
+
+    assert {"succeeded"} == {
+        each["outcome"] for each in await scene.rows() if each["outcome"] != "absorbed"
+    }
+    for name in scene.names:
+        assert scene.truth(name) == await scene.stored(name)
+
+
+async def test_a_collection_that_is_changed_is_begun_anew_and_others_go_on(scene: Scene):
+    replica = scene.replica()
+    async with replica.at_work(), held(scene, "one", "two") as numbers:
+        stopped = await replica.dispatch.take_up(replica.duty(account_key=SecretStr("other")))
+        await scene.vendors["one"].is_asked()
+
+        assert ["one"] == stopped
+        assert ["key", "other"] == scene.vendors["one"].keys
+        assert ["key"] == scene.vendors["two"].keys
+        for each in scene.vendors.values():
+            each.open.set()
+        assert ["succeeded"] * 2 == await scene.ended(*numbers.values())
+
+    assert "interrupted" == await scene.pool.fetchval("select outcome from runs order by run")
+
+
+async def test_a_collection_that_is_removed_is_stopped_and_its_requests_end(scene: Scene):
+    replica = scene.replica()
+    async with replica.at_work(), held(scene, "one", "two") as numbers:
+        later = await scene.ask("one", **SPAN)
+        await scene.enrol("two", "three")
+
+        stopped = await replica.dispatch.take_up(replica.duty())
+
+        assert ["one"] == stopped
+        assert ["paused"] * 2 == await scene.ended(numbers["one"], later)
+        scene.vendors["two"].open.set()
+        assert ["succeeded"] == await scene.ended(numbers["two"])
+
+
+async def test_what_is_claimed_while_its_collection_is_removed_is_no_defect(
+    scene: Scene, logged: list[dict]
+):
+    replica = scene.replica()
+    number = await scene.ask("one")
+    async with scene.pool.acquire() as conn:
+        [row] = await replica.dispatch._claim(conn)
+    scene.names = ("two", "three")
+    await replica.dispatch.take_up(replica.duty())
+
+    async with replica.at_work():
+        await asyncio.sleep(0)
+        replica.dispatch._begin(row)
+        assert ["paused"] == await scene.ended(number)
+
+    assert "request.crashed" not in events(logged)
+
+
+async def test_work_that_is_stopped_before_it_began_is_not_held_for_ever(scene: Scene):
+    replica = scene.replica()
+    number = await scene.ask("one")
+    async with scene.pool.acquire() as conn:
+        rows = await replica.dispatch._claim(conn)
+    async with replica.at_work():
+        await asyncio.sleep(0)
+        replica.dispatch._begin(rows[0])
+        await replica.dispatch.take_up(replica.duty(account_key=SecretStr("other")))
+
+        await scene.pool.execute("select pg_sleep(0)")
+        assert {} == replica.dispatch.held
+        await scene.execute("update requests set held_until = clock_timestamp()")
+        await replica.dispatch.keep()
+        scene.wake()
+        assert ["succeeded"] == await scene.ended(number)
+
+
+def raised(error: Exception) -> None:
+    raise error
+
+
+async def _depose(scene: Scene, name: str) -> None:
+    await scene.execute(
+        "update fences set epoch = epoch + 1, holder = 'a later one' "
+        "where (collection, stream) = ($1, $2)",
+        scene.numbers[name],
+        PURCHASES,
+    )
+
+
+async def _last_run(scene: Scene, name: str) -> str:
+    return await scene.pool.fetchval(
+        "select outcome from runs where collection = $1 order by run desc limit 1",
+        scene.numbers[name],
+    )
+
+
+def _code(problem: str) -> str:
+    return orjson.loads(problem)["code"]
