@@ -1,7 +1,7 @@
 """Collections: have one synced, leave one alone, let it go on."""
 
 from bibsync import lease
-from bibsync.errors import LeaseHeld, UsageWrong
+from bibsync.errors import CollectionPaused, LeaseHeld, UsageWrong
 from bibsync.run import METADATA, PURCHASES, utc_text
 from bibsync.settings.moments import moment, span
 from bibsync.store import collections, pauses, requests
@@ -43,7 +43,8 @@ async def pause(asked: Asked) -> Answer:
     lasting, reason = asked.body.get("for"), asked.body.get("reason")
     until = asked.now + span(lasting, name="for") if lasting else None
     row = await collections.named(asked.conn, asked.path["name"])
-    await pauses.pause(asked.conn, [row.number], until=until, reason=reason, by=asked.by)
+    if not await pauses.pause(asked.conn, [row.number], until=until, reason=reason, by=asked.by):
+        raise CollectionPaused(pauses.LEFT)
     return Answer(
         {"collection": row.name, "paused": True, "until": utc_text(until), "reason": reason}
     )

@@ -5,7 +5,6 @@ changed nothing. An answer is bounded in time, and so is sending it.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC
 from typing import Any, Final
@@ -18,16 +17,11 @@ from bibsync import events, store
 from bibsync.errors import BibsyncError, NotFound, StoreUnavailable, UsageWrong
 from bibsync.store import Pool
 from bibsync.web import fields, guard, idempotency, problems
+from bibsync.web.limits import Limits
 from bibsync.web.problems import Refused
 from bibsync.web.route import Answer, Asked, Route, Text
 from bibsync.web.served import Served
 
-ANSWER_S: Final = 30.0
-"""How long an answer may take to make."""
-BODY_S: Final = 10.0
-"""How long a client may take to send a body."""
-SEND_S: Final = 30.0
-"""How long a client may take to receive an answer."""
 LARGEST_BODY: Final = 64 * 1024
 AT_ONCE: Final = 3
 """Connections of the pool that answers use together: the rest is for the work."""
@@ -41,8 +35,9 @@ log = structlog.get_logger()
 class Exchange:
     """What answers the requests to a daemon."""
 
-    def __init__(self, daemon: Served) -> None:
+    def __init__(self, daemon: Served, limits: Limits) -> None:
         self._daemon = daemon
+        self._limits = limits
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     def handler(self, route: Route) -> Handler:
@@ -57,14 +52,13 @@ class Exchange:
     async def guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer a request with what its route answers, or with a problem, and send it in time."""
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(self._limits.answer_s):
                 response = await self._attempt(request, handler)
         except TimeoutError:
-            response = Refused(
-                problems.TIMED_OUT, f"It took longer than {ANSWER_S:.0f} s."
-            ).response()
+            detail = f"It took longer than {self._limits.answer_s:g} s."
+            response = Refused(problems.TIMED_OUT, detail).response()
         try:
-            async with asyncio.timeout(SEND_S):
+            async with asyncio.timeout(self._limits.send_s):
                 await response.prepare(request)
                 await response.write_eof()
         except TimeoutError:
@@ -105,7 +99,7 @@ class Exchange:
 
     async def _acted(self, route: Route, request: web.Request) -> tuple[Answer, bool]:
         query = _query(route, request)
-        raw = await _body(request) if route.changes else b""
+        raw = await self._body(request) if route.changes else b""
         body = _read_body(route, raw)
         key = idempotency.key_of(request) if route.method == "POST" else None
         by = guard.who(request)
@@ -146,6 +140,20 @@ class Exchange:
             self._note(route, request, by, answer)
         return answer, before
 
+    async def _body(self, request: web.Request) -> bytes:
+        """Receive a body, unless it is of another kind, too large, or too slow."""
+        if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+            raise Refused(problems.NOT_JSON, "The body is compressed.")
+        body_s = self._limits.body_s
+        try:
+            async with asyncio.timeout(body_s):
+                raw = await request.read()
+        except TimeoutError:
+            raise Refused(problems.TOO_SLOW, f"The body took longer than {body_s:g} s.") from None
+        if raw.strip() and request.content_type != "application/json":
+            raise Refused(problems.NOT_JSON, f"The body is {request.content_type}.")
+        return raw
+
     def _pool(self) -> Pool:
         """Return the pool of a database that is known to answer.
 
@@ -173,23 +181,7 @@ class Exchange:
 
 
 def _query(route: Route, request: web.Request) -> dict[str, Any]:
-    counts = Counter(request.query.keys())
-    twice = {name for name, count in counts.items() if count > 1}
-    return fields.read(route.query, dict(request.query), what="query", given_twice=twice)
-
-
-async def _body(request: web.Request) -> bytes:
-    """Receive a body, unless it is of another kind, too large, or too slow."""
-    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
-        raise Refused(problems.NOT_JSON, "The body is compressed.")
-    try:
-        async with asyncio.timeout(BODY_S):
-            raw = await request.read()
-    except TimeoutError:
-        raise Refused(problems.TOO_SLOW, f"The body took longer than {BODY_S:.0f} s.") from None
-    if raw.strip() and request.content_type != "application/json":
-        raise Refused(problems.NOT_JSON, f"The body is {request.content_type}.")
-    return raw
+    return fields.read(route.query, request.query.items(), what="query")
 
 
 def _read_body(route: Route, raw: bytes) -> dict[str, Any]:
@@ -201,7 +193,7 @@ def _read_body(route: Route, raw: bytes) -> dict[str, Any]:
         raise Refused(problems.UNREADABLE, f"The body isn't JSON: {error}.") from None
     if not isinstance(given, dict):
         raise Refused(problems.UNREADABLE, "The body is JSON, but no object.")
-    return fields.read(route.body, given, what="body", given_twice=set())
+    return fields.read(route.body, given.items(), what="body")
 
 
 def _response(answer: Answer | Text, given_before: bool) -> web.Response:  # noqa: FBT001 - a pair

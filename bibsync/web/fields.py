@@ -4,7 +4,7 @@ Readers raise `Unfit` with the rest of a sentence that begins with the field's n
 the configuration do. Everything that is wrong with a request is told at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from bibsync.store.rejects import LAST
 
 YES_OR_NO: Final = {"true": True, "false": False}
 MOST_IDS: Final = 1000
+LONGEST_TOLD: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +28,19 @@ class Field:
 
 
 def read(
-    fields: Mapping[str, Field], given: Mapping[str, Any], *, what: str, given_twice: set[str]
+    fields: Mapping[str, Field], given: Iterable[tuple[str, Any]], *, what: str
 ) -> dict[str, Any]:
-    """Read what was given; `what` says where the fields stand.
+    """Read names and values that were given; `what` says where they stand.
 
     Raises:
         UsageWrong: naming everything that has no meaning.
     """
     found: dict[str, Any] = {}
-    problems = [f"{name} is given more than once" for name in sorted(given_twice)]
-    for name, written in given.items():
+    problems = []
+    for name, written in given:
         try:
+            if name in found:
+                raise Unfit("is given more than once")  # noqa: TRY301 - told with the rest
             if name not in fields:
                 hint = values.suggestion(name, sorted(fields))
                 raise Unfit(f"is unknown{hint}")  # noqa: TRY301 - told with the rest
@@ -51,9 +54,6 @@ def read(
             remedy=f"Nothing was changed; correct it. The {what} takes: {known}.",
         )
     return found
-
-
-LONGEST_TOLD: Final = 60
 
 
 def text(words: str) -> Field:

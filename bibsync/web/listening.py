@@ -1,7 +1,7 @@
 """The port: opened for the length of a block, and bounded.
 
-At most MOST connections; one more is told so and let go. A connection that has not sent a whole
-head within IDLE_S, at the start or after an answer, is closed, however busily it drips. What isn't
+Of connections there are so many at most; one more is told so and let go. One that has not sent a
+whole head in time, at the start or after an answer, is closed, however busily it drips. What isn't
 HTTP gets a problem document too.
 """
 
@@ -18,13 +18,11 @@ from bibsync import events
 from bibsync.errors import NotListening
 from bibsync.web import guard, problems
 from bibsync.web.exchange import LARGEST_BODY, Exchange
+from bibsync.web.limits import USUAL, Limits
 from bibsync.web.problems import Refused
 from bibsync.web.routes import ROUTES
 from bibsync.web.served import Served
 
-MOST: Final = 100
-"""Connections at once."""
-IDLE_S: Final = 15.0
 LINGERING_S: Final = 1.0
 """How long the rest of a refused body is read and thrown away."""
 STOP_S: Final = 2.0
@@ -34,18 +32,21 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def serve(daemon: Served) -> AsyncIterator[None]:
+async def serve(daemon: Served, limits: Limits = USUAL) -> AsyncIterator[None]:
     """Answer on the configured address while the block lasts.
 
     Raises:
         NotListening: the address can't be had.
     """
     runner = web.AppRunner(
-        application(daemon), access_log=None, handler_cancellation=True, shutdown_timeout=STOP_S
+        application(daemon, limits),
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=STOP_S,
     )
     await runner.setup()
     try:
-        server = await _opened(runner, daemon)
+        server = await _opened(runner, daemon, limits)
         try:
             yield
         finally:
@@ -54,9 +55,9 @@ async def serve(daemon: Served) -> AsyncIterator[None]:
         await runner.cleanup()
 
 
-def application(daemon: Served) -> web.Application:
+def application(daemon: Served, limits: Limits = USUAL) -> web.Application:
     """Return what answers for a daemon, route by route."""
-    exchange = Exchange(daemon)
+    exchange = Exchange(daemon, limits)
     served = web.Application(middlewares=[exchange.guarded], client_max_size=LARGEST_BODY)
     served.on_response_prepare.append(_secured)
     for route in ROUTES:
@@ -91,7 +92,7 @@ class _Full(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Answer before anything was asked."""
-        refused = Refused(problems.FULL, f"There are {MOST} connections already.")
+        refused = Refused(problems.FULL, "There are too many connections already.")
         body = problems.written(refused.document())
         head = (
             "HTTP/1.1 503 Service Unavailable\r\n"
@@ -105,18 +106,18 @@ class _Full(asyncio.Protocol):
         connection.close()
 
 
-async def _opened(runner: web.AppRunner, daemon: Served) -> asyncio.Server:
+async def _opened(runner: web.AppRunner, daemon: Served, limits: Limits) -> asyncio.Server:
     loop, listen = asyncio.get_running_loop(), daemon.config.web.listen
     answering = runner.server
     assert answering is not None  # noqa: S101 - it was set up
 
     def connected() -> asyncio.Protocol:
-        if len(answering.connections) >= MOST:
+        if len(answering.connections) >= limits.connections:
             return _Full()
         return _Connection(
             answering,
             loop=loop,
-            keepalive_timeout=IDLE_S,
+            keepalive_timeout=limits.idle_s,
             lingering_time=LINGERING_S,
             access_log=None,  # type: ignore[arg-type]  # none is kept; the runner says it so too
             auto_decompress=False,

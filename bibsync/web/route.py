@@ -53,7 +53,7 @@ class Route:
     """What is answered at a path: by `act`, which has the database, or by `show`, without it.
 
     `name` is unique, `words` one line. `answers` names the schema of the document, empty where it
-    is no JSON. What `is_open` needs no token, whatever the address; `any_host` not even a Host
+    is no JSON. `is_open`: it needs no token, whatever the address; `any_host`: not even a Host
     that is ours.
     """
 
