@@ -70,6 +70,12 @@ STOOD_S = 60.0
 """How often the standing of all collections is read for the metrics; runs count by themselves."""
 CONNECT_AGAIN_S = (0.5, 1.0, 2.0, 5.0)
 LAST_WORD_S = 3.0
+AWAY: tuple[type[BaseException], ...] = (
+    StoreUnavailable,
+    RedisUnavailable,
+    *store.DISCONNECTED,
+)
+"""What says at the start that database or Redis are away: they are waited for."""
 
 log = structlog.get_logger()
 
@@ -108,6 +114,7 @@ class Daemon:
     loop_lag_s: float = 0.0
     database: Database | None = None
     coordination: Coordination | None = None
+    leases: lease.Counted | None = None
     dispatch: Dispatch | None = None
     bell: Bell = field(default_factory=Bell)
     stopping: bool = False
@@ -169,10 +176,11 @@ class Daemon:
                     await self._make_rounds()
             except SchemaUnfit:
                 raise
-            except (StoreUnavailable, RedisUnavailable) as error:
-                if error.message != said:
-                    said = error.message
-                    self._tell_waiting(error)
+            except AWAY as failed:
+                away = failed if isinstance(failed, BibsyncError) else store.unavailable(failed)
+                if away.message != said:
+                    said = away.message
+                    self._tell_waiting(away)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(next(waits, CONNECT_AGAIN_S[-1])):
                         await self._reload.wait()
@@ -189,10 +197,11 @@ class Daemon:
         ):
             self.database = Database(reached)
             self.coordination = coordination
+            self.leases = lease.Counted(coordination.leases, metrics.held)
             metrics.follow(reached.pool, coordination.redis)
             means = Means(
                 pool=reached.pool,
-                leases=lease.Counted(coordination.leases, metrics.held),
+                leases=self.leases,
                 source=lambda each, permit: open_source(each, hosts, permit),
                 lease_ttl=config.daemon.lease_ttl,
                 witness=metrics,
@@ -379,7 +388,8 @@ class Daemon:
     def dump(self) -> None:
         """Write what runs now to the log."""
         held = self.dispatch.held.values() if self.dispatch else ()
-        log.info(events.DAEMON_DUMPED, **dump.taken([each.task for each in held]))
+        keys = self.leases.held if self.leases else []
+        log.info(events.DAEMON_DUMPED, **dump.taken([each.task for each in held], keys))
 
 
 def _is_stop(failed: BaseExceptionGroup[BaseException]) -> bool:

@@ -4,6 +4,7 @@
                        ├─ failed, may pass            again after `retry_delay`, `retries` times;
                        │                              then within the hour, by a request anew
                        ├─ locked                      once more, soon; or absorbed by a backfill
+                       ├─ database was away           once more, soon: that is nobody's failure
                        ├─ cancelled by a person       cancelled
                        └─ stopped, reloaded           given back: another replica goes on
 
@@ -24,7 +25,7 @@ from typing import Any
 import structlog
 
 from bibsync import events, lease, store
-from bibsync.errors import BibsyncError, CollectionPaused, Problem
+from bibsync.errors import BibsyncError, CollectionPaused, Problem, StoreUnavailable
 from bibsync.jobs import JOBS, Done, Duty, Task
 from bibsync.rounds import Database
 from bibsync.run import PURCHASES, Outcome, Summary
@@ -34,6 +35,8 @@ from bibsync.store.requests import FIRST_FILL, LAST, Ended, Terms, Wish
 LOOK_S = 1.0
 """How soon work that another process asked for is seen."""
 LOCKED_AGAIN = timedelta(seconds=15)
+BACK_AGAIN = timedelta(seconds=5)
+"""How soon what the database failed is tried again: it answers, else nobody could note that."""
 AGAIN = timedelta(minutes=30)
 """How soon purchases that failed for a passing reason are tried again after their retries."""
 MOST_CLAIMS = 5
@@ -88,7 +91,7 @@ class Dispatch:
             async with conn.transaction():
                 back = await requests.take_back(conn)
             dropped = await requests.drop_expired(conn)
-            left = await requests.settle_left(conn, LEFT)
+            left = await requests.settle_left(conn, LEFT.as_json())
             for ended in await firings.finish(conn):
                 log.info(events.SCHEDULE_ENDED, schedule=ended.schedule, outcome=ended.outcome)
             claimed = await self._claim(conn)
@@ -103,7 +106,7 @@ class Dispatch:
                 job=row["job"],
                 collection=row["name"],
                 outcome=Outcome.PAUSED.value,
-                problem=LEFT,
+                problem=LEFT.as_json(),
             )
         for row in claimed:
             self._begin(row)
@@ -174,18 +177,9 @@ class Dispatch:
 
     async def _carry_out(self, task: Task) -> None:
         row = task.row
-        number = row["request"]
-        with structlog.contextvars.bound_contextvars(request=number, job=row["job"]):
+        with structlog.contextvars.bound_contextvars(request=row["request"], job=row["job"]):
             try:
-                if row["claims"] > MOST_CLAIMS:
-                    done = Done(outcome=Outcome.FAILED, problem=_hopeless(row))
-                elif task.collection is None and row["collection"] is not None:
-                    done = Done(
-                        outcome=Outcome.PAUSED, problem=CollectionPaused(pauses.LEFT).problem
-                    )
-                else:
-                    done = await _done(task)
-                await self._note(task, done)
+                await self._note(task, await _done(task))
             except asyncio.CancelledError:
                 with suppress(*store.DISCONNECTED):
                     async with asyncio.timeout(LAST_WORD_S):
@@ -212,6 +206,9 @@ class Dispatch:
                 else:
                     await self._put_back(conn, number, LOCKED_AGAIN, begun=False)
                     return
+            if done.problem is not None and done.problem.code == StoreUnavailable.code:
+                await self._put_back(conn, number, BACK_AGAIN)
+                return
             parked_until = await _parked_until(conn, collection)
             passing = done.problem is not None and done.problem.transient
             if passing and row["attempts"] < row["retries"]:
@@ -256,8 +253,13 @@ class Dispatch:
 
 async def _done(task: Task) -> Done:
     """Do the job. What a person can act on is its problem, a defect too: it costs no other."""
+    row = task.row
+    if row["claims"] > MOST_CLAIMS:
+        return Done(outcome=Outcome.FAILED, problem=_hopeless(row))
+    if task.collection is None and row["collection"] is not None:
+        return Done(outcome=Outcome.PAUSED, problem=LEFT)
     try:
-        return await JOBS[task.row["job"]].act(task)
+        return await JOBS[row["job"]].act(task)
     except BibsyncError as error:
         return Done(outcome=Outcome.FAILED, problem=error.problem)
     except store.DISCONNECTED as error:
@@ -267,7 +269,7 @@ async def _done(task: Task) -> Done:
         return Done(outcome=Outcome.FAILED, problem=BibsyncError(CRASHED).problem)
 
 
-LEFT = CollectionPaused(pauses.LEFT).problem.as_json()
+LEFT = CollectionPaused(pauses.LEFT).problem
 CRASHED = "The work met a defect of bibsync; the log has its traceback."
 
 

@@ -1,4 +1,4 @@
-"""What runs now, for the log: tasks and where they wait, requests, memory where it is traced."""
+"""What runs now, for the log: tasks and where they wait, requests, leases, memory if traced."""
 
 import asyncio
 import tracemalloc
@@ -6,15 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from bibsync.jobs import Task
+from bibsync.lease import Key
 
 MOST_LINES = 20
 
 
-def taken(tasks: Iterable[Task]) -> dict[str, Any]:
+def taken(tasks: Iterable[Task], leases: Iterable[Key]) -> dict[str, Any]:
     """Return the fields of the event; `memory` is None where PYTHONTRACEMALLOC isn't set."""
     return {
         "tasks": sorted(_where(each) for each in asyncio.all_tasks()),
         "requests": [_told(each) for each in tasks],
+        "leases": [{"collection": number, "stream": stream} for number, stream in leases],
         "memory": _memory(),
     }
 

@@ -155,6 +155,11 @@ class Counted:
         self._told = told
         self._held: set[tuple[Key, str]] = set()
 
+    @property
+    def held(self) -> list[Key]:
+        """Of which collections and streams, in order."""
+        return sorted(key for key, _ in self._held)
+
     async def take(self, key: Key, holder: Holder, *, ttl: timedelta) -> Held | None:
         """Take the lease: None, or who holds it."""
         held = await self._where.take(key, holder, ttl=ttl)

@@ -13,13 +13,13 @@ import structlog
 from pydantic import SecretStr
 
 from bibsync import lease, store
-from bibsync.dispatch import LOCKED_AGAIN, MOST_CLAIMS
-from bibsync.errors import SourceRefused
+from bibsync.dispatch import BACK_AGAIN, LOCKED_AGAIN, MOST_CLAIMS
+from bibsync.errors import SourceRefused, StoreUnavailable
 from bibsync.lease import PostgresLeases
 from bibsync.run import PURCHASES
 from bibsync.store import Pool, pauses, requests
 from bibsync.store.requests import BULK, FIRST_FILL, LAST, SCHEDULED
-from tests.harvest.world import MIDNIGHT, NOW, busy
+from tests.harvest.world import MIDNIGHT, NOW, Script, busy
 from tests.replica import Scene
 
 SECOND = timedelta(seconds=1)
@@ -228,6 +228,21 @@ async def test_a_deposed_run_is_begun_anew(scene: Scene):
         assert ["succeeded"] == await scene.ended(number)
 
     assert scene.truth("one") == await scene.stored("one")
+
+
+async def test_a_run_that_lost_the_database_goes_on_soon_and_that_is_no_attempt(scene: Scene):
+    scene.vendors["one"].hook = Script([StoreUnavailable("It is gone.")])
+    async with scene.replica().at_work():
+        number = await scene.ask("one")
+        row = await scene.until(number, lambda row: row["started"] and row["state"] == "waiting")
+        assert 0 == row["attempts"]
+        assert row["due_at"] - datetime.now(UTC) <= BACK_AGAIN
+        await scene.execute("update requests set due_at = clock_timestamp()")
+        scene.wake()
+
+        assert ["succeeded"] == await scene.ended(number)
+
+    assert 1 == len(await scene.rows())
 
 
 async def test_a_paused_collection_is_left_alone(scene: Scene):

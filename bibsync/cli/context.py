@@ -194,7 +194,7 @@ async def reached(config: Config, *, size: int) -> AsyncIterator[Reached]:
     async with _server(config) as (url, revive), store.open_pool(url, size=size) as pool:
         try:
             await _brought_up(config, pool)
-        except store.DISCONNECTED as error:
+        except (*store.DISCONNECTED, store.FORBIDDEN) as error:
             raise store.unavailable(error) from None
         yield Reached(pool, revive)
 
