@@ -199,6 +199,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = MappingProxyType(
             last_fired=maybe(WHEN),
             last_outcome=maybe(TEXT),
             origin=one_of("config", "edited"),
+            in_configuration=FLAG,
             edited_at=maybe(WHEN),
             edited_by=maybe(TEXT),
             configured=maybe(ANYTHING),

@@ -137,13 +137,13 @@ def hold(method: str, path: str, got: Got) -> None:
         schema = {"$ref": "#/components/schemas/Problem"}
         extended = {"holder", "since", "request"}
         plain = {name: v for name, v in got.document.items() if name not in extended}
-        assert [] == faults(plain, schema, DESCRIBED)
+        assert not (found := faults(plain, schema, DESCRIBED)), found
         return
     assert operation is not None, f"{method} {path} is not described"
     [(media_type, content)] = operation["responses"][str(got.status)]["content"].items()
     assert got.headers["Content-Type"].startswith(media_type)
     if "schema" in content:
-        assert [] == faults(got.document, content["schema"], DESCRIBED)
+        assert not (found := faults(got.document, content["schema"], DESCRIBED)), found
 
 
 def _matches(template: str, path: str) -> bool:
