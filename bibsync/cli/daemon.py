@@ -27,7 +27,8 @@ def daemon() -> None:
 
     SIGHUP reads the configuration again, SIGTERM and SIGINT stop within `drain`, SIGUSR1 writes
     what runs now to the log. Any number of them work together on one database.
-    Exit codes: 0 stopped, 5 configuration invalid, 7 the database's schema doesn't fit.
+    Exit codes: 0 stopped, 1 its address can't be had, 5 configuration invalid, 7 the database's
+    schema doesn't fit.
     """
     config = context.configuration()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
