@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from bibsync import systemd, web
 from bibsync.cli import context, syncing
 from bibsync.cli.context import DEBUG
 from bibsync.config import Config, find, load
-from bibsync.daemon import Daemon, Outside
+from bibsync.daemon import Daemon, Outside, Side
 from bibsync.metrics import Metrics
 from bibsync.rounds import Reached
 
@@ -35,15 +35,20 @@ def daemon() -> None:
         runner.run(serving(config, load_again=_loaded))
 
 
-async def serving(config: Config, *, load_again: Callable[[], Config]) -> None:
-    """Serve with this configuration until a signal ends it; a reload calls `load_again`."""
+async def serving(
+    config: Config, *, load_again: Callable[[], Config], also: Sequence[Side] = ()
+) -> None:
+    """Serve with this configuration until a signal ends it; a reload calls `load_again`.
+
+    `also` begins once the address is open.
+    """
     outside = Outside(
         load=load_again,
         reach=_reached,
         supervisor=systemd.supervisor(os.environ),
         metrics=Metrics(),
     )
-    await Daemon(config, outside).serve([web.serve])
+    await Daemon(config, outside).serve([web.serve, *also])
 
 
 def _loaded() -> Config:

@@ -7,7 +7,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -210,8 +211,15 @@ async def _compared(
 
 async def _served(config: Config) -> None:
     """Leave the daemon on, beside the vendor that it syncs from."""
-    say(f"The daemon answers at http://{config.web.listen}/ until Ctrl-C.")
-    await daemon.serving(config, load_again=lambda: configuration.load(config.path, {}))
+
+    @asynccontextmanager
+    async def told(_: object) -> AsyncIterator[None]:
+        say(f"The daemon answers at http://{config.web.listen}/ until Ctrl-C.")
+        yield
+
+    await daemon.serving(
+        config, load_again=lambda: configuration.load(config.path, {}), also=[told]
+    )
 
 
 def _port() -> int:
