@@ -34,11 +34,14 @@ __all__ = [
     "Web",
     "find",
     "load",
+    "reloaded",
     "show",
 ]
 
 PLACES = (Path("bibsync.toml"), Path("/etc/bibsync/bibsync.toml"))
 """Where a configuration is looked for that nobody has named."""
+NEED_RESTART = ("state_dir", "database", "redis")
+"""Settings that a process keeps until its end; the address that it listens at is another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +109,19 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         warnings=warnings,
         shown=tuple(layers.shown),
     )
+
+
+def reloaded(before: Config, after: Config) -> tuple[Config, list[str]]:
+    """Return what is in force once a process goes over from one to the other.
+
+    What only a restart can change stays as it was; the settings that do are named.
+    """
+    kept = [name for name in NEED_RESTART if getattr(before, name) != getattr(after, name)]
+    if before.web.listen != after.web.listen:
+        kept.append("web.listen")
+    web = replace(after.web, listen=before.web.listen)
+    same = {name: getattr(before, name) for name in NEED_RESTART}
+    return replace(after, web=web, **same), kept
 
 
 def show(config: Config) -> Iterator[Shown]:

@@ -22,14 +22,15 @@ from contextlib import (
     asynccontextmanager,
     suppress,
 )
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
-from bibsync import __version__, dump, events, lag, lease, replicas, rounds, store, timetable
-from bibsync.config import Config
+from bibsync import __version__, at_work, dump, events, lag, lease, replicas, store
+from bibsync.at_work import AtWork, Word
+from bibsync.config import Config, reloaded
 from bibsync.dispatch import Dispatch
 from bibsync.errors import (
     BibsyncError,
@@ -40,29 +41,22 @@ from bibsync.errors import (
     first_of,
 )
 from bibsync.harvest import Means
-from bibsync.jobs import Duty
 from bibsync.metrics import Metrics
-from bibsync.replicas import Coordination
+from bibsync.notify import Bell
 from bibsync.rounds import Database, Reached
-from bibsync.run import Summary
 from bibsync.sources import open_source
 from bibsync.sources.http import Hosts
-from bibsync.store import collections, replicas as replica_rows, requests
 from bibsync.systemd import Supervisor
 
-SOON_S = 2.0
-"""The longest wait before the timetable is looked at, so that edits act within 5 s."""
-SAID_S = 5.0
 CONNECT_AGAIN_S = (0.5, 1.0, 2.0, 5.0)
-LAST_WORD_S = 3.0
+HALT_S = 30.0
+"""How long the embedded PostgreSQL may take to halt, after all else has stopped."""
 AWAY: tuple[type[BaseException], ...] = (
     StoreUnavailable,
     RedisUnavailable,
     *store.DISCONNECTED,
 )
 """What says at the start that database or Redis are away: they are waited for."""
-NEEDS_RESTART = ("state_dir", "database", "redis")
-"""Settings that a reload can't change."""
 
 log = structlog.get_logger()
 
@@ -99,10 +93,8 @@ class Daemon:
     configured_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     config_problem: dict[str, Any] | None = None
     loop_lag_s: float = 0.0
-    database: Database | None = None
-    coordination: Coordination | None = None
-    leases: lease.Counted | None = None
-    dispatch: Dispatch | None = None
+    at_work: AtWork | None = None
+    bell: Bell = field(default_factory=Bell)
     stopping: bool = False
     replica: str = field(default_factory=lambda: lease.this_process().replica)
     _reload: asyncio.Event = field(default_factory=asyncio.Event)
@@ -111,13 +103,22 @@ class Daemon:
     @property
     def ready(self) -> bool:
         """Whether the database answers, its schema is current, and Redis was reached once."""
-        return self.dispatch is not None and self.database is not None and not self.database.lost
+        return self.at_work is not None and not self.at_work.database.lost
+
+    @property
+    def database(self) -> Database | None:
+        """The database that was reached, which may be lost again."""
+        return self.at_work.database if self.at_work else None
+
+    @property
+    def dispatch(self) -> Dispatch | None:
+        """What this replica carries out, once it can."""
+        return self.at_work.dispatch if self.at_work else None
 
     @property
     def redis_lost(self) -> bool:
         """Whether a Redis is configured and doesn't answer now."""
-        redis = self.coordination.redis if self.coordination else None
-        return redis is not None and redis.lost
+        return self.at_work is not None and self.at_work.redis_lost
 
     def reload(self) -> None:
         """Ask for the configuration to be read again."""
@@ -158,8 +159,8 @@ class Daemon:
         said: str | None = None
         while True:
             try:
-                async with self._reached():
-                    await self._make_rounds()
+                async with self._reached() as working:
+                    await working.make_rounds()
             except SchemaUnfit:
                 raise
             except AWAY as failed:
@@ -172,7 +173,8 @@ class Daemon:
                         await self._reload.wait()
 
     @asynccontextmanager
-    async def _reached(self) -> AsyncIterator[None]:
+    async def _reached(self) -> AsyncIterator[AtWork]:
+        """Reach database and Redis for the length of a block."""
         config, metrics = self.config, self.outside.metrics
         async with (
             self.outside.reach(config) as reached,
@@ -181,98 +183,35 @@ class Daemon:
             ) as coordination,
             Hosts(shared=coordination.turns, took=metrics.took) as hosts,
         ):
-            self.database = Database(reached)
-            self.coordination = coordination
-            self.leases = lease.Counted(coordination.leases, metrics.held)
             metrics.follow(reached.pool, coordination.redis)
+            leases = lease.Counted(coordination.leases, metrics.held)
             means = Means(
                 pool=reached.pool,
-                leases=self.leases,
+                leases=leases,
                 source=lambda each, permit: open_source(each, hosts, permit),
                 lease_ttl=config.daemon.lease_ttl,
                 witness=metrics,
             )
-            duty = await self._enrolled(config, means)
+            duty = await at_work.enrolled(config, means, by=self.replica)
             while config is not self.config:  # it was reloaded meanwhile
                 config = self.config
-                duty = await self._enrolled(config, means)
-            self.dispatch = Dispatch(self.database, duty, heard=self._heard)
-            try:
-                yield
-            finally:
-                self.dispatch = None
-
-    async def _make_rounds(self) -> None:
-        """Do what there is to do until cancelled."""
-        database, dispatch = self.database, self.dispatch
-        assert database is not None  # noqa: S101 - it was reached
-        assert dispatch is not None  # noqa: S101 - the same
-        log.info(events.DAEMON_READY, collections=len(dispatch.duty.numbers))
-        self._tell_supervisor()
-        try:
-            async with asyncio.TaskGroup() as group:
-                for name, act, woken in (
-                    ("timetable", self._fire, None),
-                    ("heartbeat", dispatch.keep, None),
-                    ("word", self._say, None),
-                ):
-                    group.create_task(rounds.go(database, act, woken=woken), name=name)
-                await dispatch.serve(
-                    lambda: rounds.go(database, dispatch.look, woken=dispatch.woken)
-                )
-        except BaseExceptionGroup as failed:
-            raise first_of(failed) from None
-        finally:
-            await self._leave(database)
-
-    async def _fire(self) -> float:
-        assert self.database is not None  # noqa: S101 - rounds are made where it was reached
-        tick = await timetable.fire_due(self.database.pool, by=self.replica)
-        for each in tick.fired:
-            self.outside.metrics.fired(timedelta(seconds=each.late_s))
-        if tick.fired and self.dispatch is not None:
-            self.dispatch.woken.set()
-        wait_s = SOON_S if tick.wait is None else tick.wait.total_seconds()
-        return max(0.0, min(wait_s, SOON_S))
-
-    async def _say(self) -> float:
-        """Leave word of this replica for others to see."""
-        assert self.database is not None  # noqa: S101 - rounds are made where it was reached
-        async with store.acquire(self.database.pool) as conn:
-            await replica_rows.say(
-                conn,
-                self.replica,
-                version=__version__,
-                started=self.started,
-                configured_at=self.configured_at,
-                config_problem=self.config_problem,
-                redis_lost=self.redis_lost,
-                loop_lag_s=self.loop_lag_s,
+                duty = await at_work.enrolled(config, means, by=self.replica)
+            database = Database(reached)
+            self.at_work = AtWork(
+                name=self.replica,
+                database=database,
+                coordination=coordination,
+                leases=leases,
+                dispatch=Dispatch(database, duty, heard=self.bell.run_ended),
+                metrics=metrics,
+                bell=self.bell,
+                word=self._word,
             )
-        self.loop_lag_s = 0.0
-        self._tell_supervisor()
-        return SAID_S
-
-    async def _leave(self, database: Database) -> None:
-        with suppress(*store.DISCONNECTED):
-            async with asyncio.timeout(LAST_WORD_S), store.acquire(database.pool) as conn:
-                await replica_rows.leave(conn, self.replica)
-
-    async def _enrolled(self, config: Config, means: Means) -> Duty:
-        """Bring the tables in step with a configuration and return what to go by.
-
-        Raises:
-            ConfigInvalid: a collection means another library than before; nothing was changed.
-        """
-        async with store.acquire(means.pool) as conn, conn.transaction():
-            numbers = await collections.enrol(conn, config.collections)
-            await timetable.seed(conn, config)
-            await requests.ask_never_succeeded(conn, [*numbers.values()], by=self.replica)
-        return Duty(
-            config=config,
-            numbers={numbers[each.name]: each for each in config.collections},
-            means=replace(means, lease_ttl=config.daemon.lease_ttl),
-        )
+            self._tell_supervisor()
+            try:
+                yield self.at_work
+            finally:
+                self.at_work = None
 
     async def _reload_when_asked(self) -> None:
         """Read the configuration again each time that is asked, once for many askings at a time."""
@@ -282,31 +221,22 @@ class Daemon:
             self.outside.supervisor.reloading()
             try:
                 config = await asyncio.to_thread(self.outside.load)
-                await self._take_up(_as_far_as_possible(self.config, config))
+                await self._take_up(config)
             except ConfigInvalid as error:
                 self._refuse(error)
             self._tell_supervisor(ready=True)
 
     async def _take_up(self, config: Config) -> None:
-        """Go by another configuration."""
-        stopped: list[str] = []
-        if self.dispatch is not None:
-            duty = await self._enrolled_at_last(config, self.dispatch.duty.means)
-            stopped = await self.dispatch.take_up(duty)
+        """Go by another configuration, as far as that can be without a restart."""
+        config, kept = reloaded(self.config, config)
+        if kept:
+            log.warning(events.CONFIG_NEEDS_RESTART, settings=kept)
+        stopped = await self.at_work.take_up(config) if self.at_work else []
         self.config = config
         self.config_problem, self.configured_at = None, datetime.now(UTC)
         events.configure(config.log.level, config.log.format)
         self.outside.metrics.reloaded(successful=True)
         log.info(events.CONFIG_RELOADED, collections=len(config.collections), begun_anew=stopped)
-
-    async def _enrolled_at_last(self, config: Config, means: Means) -> Duty:
-        """Enrol, trying until the database answers."""
-        while True:
-            try:
-                return await self._enrolled(config, means)
-            except store.DISCONNECTED as error:
-                assert self.database is not None  # noqa: S101 - it was reached
-                await self.database.failed(error)
 
     def _refuse(self, error: ConfigInvalid) -> None:
         """Keep what is in force, and say why."""
@@ -318,17 +248,25 @@ class Daemon:
         await self._stop.wait()
         self.stopping = True
         drain_s = self.config.daemon.drain.total_seconds()
-        self.outside.supervisor.stopping(within_s=drain_s)
+        self.outside.supervisor.stopping(within_s=drain_s + HALT_S)
         log.info(events.DAEMON_STOPPING, within_s=drain_s)
         asyncio.get_running_loop().call_later(drain_s, _give_up)
         raise Stop
 
-    def _heard(self, summary: Summary) -> None:
-        """Hear what became of a run."""
-
     def _lagged(self, late_s: float) -> None:
         self.loop_lag_s = max(self.loop_lag_s, late_s)
         self.outside.metrics.lagged(late_s)
+
+    def _word(self) -> Word:
+        """Say how the process is, and how its loop has lagged since this was asked last."""
+        self._tell_supervisor()
+        lag_s, self.loop_lag_s = self.loop_lag_s, 0.0
+        return Word(
+            started=self.started,
+            configured_at=self.configured_at,
+            config_problem=self.config_problem,
+            loop_lag_s=lag_s,
+        )
 
     def _tell_waiting(self, error: BibsyncError) -> None:
         log.error(events.DAEMON_WAITING, problem=error.problem.as_json())
@@ -336,11 +274,11 @@ class Daemon:
 
     def _tell_supervisor(self, *, ready: bool = False) -> None:
         supervisor = self.outside.supervisor
-        if self.dispatch is None:
+        dispatch = self.dispatch
+        if dispatch is None:
             status = "Waiting for the database"
         else:
-            count, all_of_them = len(self.dispatch.held), len(self.dispatch.duty.numbers)
-            status = f"{count} at work, {all_of_them} collections"
+            status = f"{len(dispatch.held)} at work, {len(dispatch.duty.numbers)} collections"
         if self.config_problem:
             status += "; the configuration was refused, the one before is in force"
         supervisor.ready(status) if ready else supervisor.status(status)
@@ -354,20 +292,10 @@ class Daemon:
 
     def dump(self) -> None:
         """Write what runs now to the log."""
-        held = self.dispatch.held.values() if self.dispatch else ()
-        keys = self.leases.held if self.leases else []
+        working = self.at_work
+        held = working.dispatch.held.values() if working else ()
+        keys = working.leases.held if working else []
         log.info(events.DAEMON_DUMPED, **dump.taken([each.task for each in held], keys))
-
-
-def _as_far_as_possible(before: Config, after: Config) -> Config:
-    """Leave what only a restart can change as it was, and say so."""
-    kept = [name for name in NEEDS_RESTART if getattr(before, name) != getattr(after, name)]
-    if before.web.listen != after.web.listen:
-        kept.append("web.listen")
-    if kept:
-        log.warning(events.CONFIG_NEEDS_RESTART, settings=kept)
-    web = replace(after.web, listen=before.web.listen)
-    return replace(after, web=web, **{name: getattr(before, name) for name in NEEDS_RESTART})
 
 
 def _is_stop(failed: BaseExceptionGroup[BaseException]) -> bool:

@@ -13,6 +13,7 @@
     ├── StoreUnavailable         PostgreSQL doesn't answer; safe to run again         exit 7
     │   └── SchemaUnfit          the schema is too old or too new for this program    exit 7
     ├── RedisUnavailable         Redis doesn't answer at the start; safe to run again exit 7
+    ├── NotListening             the address of the interface can't be had            exit 1
     ├── LeaseHeld                another run does the work: say who                   exit 11
     ├── LeaseLost                write nothing more                                   exit 11
     ├── CollectionPaused         say by whom and why                                  exit 12
@@ -272,6 +273,19 @@ class RedisUnavailable(BibsyncError):
     exit_code = 7
     default_remedy = (
         "Check that the server runs, and [redis] url; one process alone needs no Redis at all."
+    )
+
+
+class NotListening(BibsyncError):
+    """The interface's address can't be listened on: the daemon doesn't begin."""
+
+    code = "not_listening"
+    cause = (
+        "The daemon can't listen on the address that [web] listen names: another process has it, "
+        "this machine doesn't, or this user may not. Nothing was begun."
+    )
+    default_remedy = (
+        "End the other process, or give [web] listen another port; port 0 takes a free one."
     )
 
 

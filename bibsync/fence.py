@@ -39,9 +39,15 @@ Statement = Callable[[Connection, Standing], Awaitable[Result | None]]
 """One statement that writes only where it finds the fence at its standing; None: it did not."""
 Begin = Callable[[Connection, int], Awaitable[Result]]
 """What to write in the transaction that raises the epoch, which is its second argument."""
+Landed = Callable[[Result], object]
+"""Hears, exactly once, what was written, as soon as it is known that it was."""
 DEPOSED = "A later run took over this collection; this one writes no more."
 
 log = structlog.get_logger()
+
+
+def _unheard(_: object) -> None:
+    """Hear what was written and do nothing."""
 
 
 class Once(Protocol):
@@ -64,12 +70,14 @@ class Fence:
         self._ver = ver
         self._idle_ms = idle_ms
         self._turn = asyncio.Lock()
-        self._unsure = False
+        self._pending: Callable[[], object] | None = None
 
-    async def commit(self, write: Write[Result]) -> Result:
+    async def commit(self, write: Write[Result], *, landed: Landed[Result] = _unheard) -> Result:
         """Run `write` in a fenced transaction and return what it returned.
 
-        `write` may run more than once and must do nothing but use its connection.
+        `write` may run more than once and must do nothing but use its connection. Whoever counts
+        what was written does so in `landed`: it is told also where this call was cancelled when
+        the COMMIT was on its way; at the latest before the next commit.
 
         Raises:
             LeaseLost: a later run took over; nothing of this call was written after that.
@@ -82,16 +90,22 @@ class Fence:
             async with conn.transaction():
                 await self._advance(conn)
                 kept[:] = [await write(conn)]
-                self._unsure = True
+                self._pending = lambda: landed(kept[0])
 
         await self._until_answered(once)
         return kept[0]
 
-    async def commit_at_once(self, statement: Statement[Result], *, unanswered: Result) -> Result:
+    async def commit_at_once(
+        self,
+        statement: Statement[Result],
+        *,
+        unanswered: Result,
+        landed: Landed[Result] = _unheard,
+    ) -> Result:
         """Run a statement that carries the fence and commits by itself; return what it returned.
 
-        It may be run more than once, and lands once. `unanswered` is returned where it landed and
-        its answer got lost.
+        It may be run more than once, and lands once. `unanswered` is returned, and told `landed`,
+        where it landed and its answer got lost.
 
         Raises:
             LeaseLost, StoreUnavailable: as `commit`.
@@ -99,12 +113,12 @@ class Fence:
         kept = [unanswered]
 
         async def once(conn: Connection, *, again: bool) -> None:
-            self._unsure = True
+            self._pending = lambda: landed(kept[0])
             told = await statement(conn, Standing(self.epoch, self._holder, self._ver))
             if told is not None:
                 kept[:] = [told]
             elif not (again and await self._landed(conn)):  # the first try, after it was given up
-                self._unsure = False
+                self._pending = None
                 raise LeaseLost(DEPOSED)
 
         await self._until_answered(once)
@@ -128,7 +142,7 @@ class Fence:
                     await store.recover(self._pool, error)
                     await asyncio.sleep(wait_s)
                 else:
-                    self._ver, self._unsure = self._ver + 1, False
+                    self._land()
                     return
 
     async def attempt(self, query: Write[object]) -> None:
@@ -177,11 +191,20 @@ class Fence:
 
         Its task may have been cancelled just then, or its connection lost.
         """
-        if not self._unsure:
+        if self._pending is None:
             return False
         happened = await self._landed(conn)
-        self._ver, self._unsure = self._ver + happened, False
+        if happened:
+            self._land()
+        self._pending = None
         return happened
+
+    def _land(self) -> None:
+        """Go on from what was written."""
+        self._ver += 1
+        if self._pending is not None:
+            tell, self._pending = self._pending, None
+            tell()
 
 
 async def take(

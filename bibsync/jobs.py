@@ -8,10 +8,11 @@ dispatch's matter. To add one: a coroutine where its noun lives, a row here, its
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
-from bibsync import examination, harvest, store
+from bibsync import census, cleanup, examination, harvest, store
 from bibsync.collection import Collection
 from bibsync.config import Config
 from bibsync.errors import BibsyncError, Problem
@@ -20,6 +21,8 @@ from bibsync.harvest import GOES_ON, Means
 from bibsync.run import METADATA, PURCHASES, Order, Outcome, Summary, Tally
 from bibsync.store import Pool, titles
 
+MISSED = timedelta(days=31)
+"""How far back a snapshot looks for days on which no replica was there."""
 REFRESHED = 1000
 """Titles of a collection that a metadata job has looked up again: 40 requests."""
 
@@ -87,6 +90,26 @@ async def metadata(task: Task) -> Done:
     return await _harvest(task, [_look_ups(task.row)])
 
 
+async def statistics(task: Task) -> Done:
+    """Count what there is anew, for everyone to read."""
+    async with store.acquire(task.duty.means.pool) as conn, conn.transaction():
+        return Done(result=await census.renew(conn))
+
+
+async def snapshot(task: Task) -> Done:
+    """Note what the day that ended came to, for each collection, and the days nobody noted."""
+    async with store.acquire(task.duty.means.pool) as conn, conn.transaction():
+        today = (await store.clock(conn)).astimezone(UTC).date()
+        await census.fill(conn, today - MISSED, today)
+        return Done(result=await census.snapshot(conn))
+
+
+async def clean(task: Task) -> Done:
+    """Delete what is older than it has to be kept."""
+    days = task.duty.config.cleanup.days_to_keep
+    return Done(result=await cleanup.clean(task.duty.means.pool, days))
+
+
 async def health(task: Task) -> Done:
     """Try the whole chain, as `doctor` does, and keep what was found."""
     config, pool = task.duty.config, task.duty.means.pool
@@ -109,6 +132,9 @@ JOBS: Final[Mapping[str, Job]] = MappingProxyType(
     {
         "purchases": Job(words="Sync purchases, look new titles up", act=purchases, of_each=True),
         "metadata": Job(words="Look titles up again", act=metadata, of_each=True),
+        "statistics": Job(words="Count what there is", act=statistics),
+        "snapshot": Job(words="Note what the day came to", act=snapshot),
+        "cleanup": Job(words="Delete what needn't be kept", act=clean),
         "health": Job(words="Try the whole chain", act=health),
     }
 )

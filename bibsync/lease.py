@@ -318,11 +318,7 @@ async def _take(
                 return tenure
             seen = clock()
             if seen >= deadline:
-                host = held.holder.replica.rsplit(":", 1)[0]
-                raise LeaseHeld(
-                    f"Another run is at it: process {held.holder.process} on {host}, "
-                    f"since {held.since:%Y-%m-%d %H:%M} UTC."
-                )
+                raise LeaseHeld(held.sentence)
         async with aside():
             await asyncio.sleep(POLL_S)
 

@@ -198,14 +198,16 @@ class LookUps:
             await titles.postpone(conn, collection, answer.absent, now)
             return described, await collections.is_enabled(conn, collection)
 
-        described, enabled = await self._fence.commit(write)
-        tally = self._tally
-        tally.pages += 1
-        tally.received += len(told)
-        tally.new += described.new
-        tally.changed += described.changed
-        tally.unchanged += len(told) - described.new - described.changed
-        tally.unanswered += len(answer.absent)
+        def landed(kept: tuple[Described, bool]) -> None:
+            tally, described = self._tally, kept[0]
+            tally.pages += 1
+            tally.received += len(told)
+            tally.new += described.new
+            tally.changed += described.changed
+            tally.unchanged += len(told) - described.new - described.changed
+            tally.unanswered += len(answer.absent)
+
+        _, enabled = await self._fence.commit(write, landed=landed)
         log.info(events.TITLES_DESCRIBED, titles=len(told), absent=len(answer.absent))
         if not enabled:
             await self._fence.read(lambda conn: pauses.demand_open(conn, collection))

@@ -213,22 +213,25 @@ class _Perusal:
                 conn, desk.fence.key, piece, mark, began=self._began
             )
 
-        unchanged = contents.unchanged(fresh)
+        def landed(told: tuple[Written, bool]) -> None:
+            self._count(told[0])
+
+        unchanged, before = contents.unchanged(fresh), desk.tally.new
         try:
             if unchanged is not None:
-                written, enabled = unchanged, await self._checkpoint(mark)
+                enabled = await self._checkpoint(mark, unchanged)
             else:
-                written, enabled = await desk.fence.commit(write)
+                _, enabled = await desk.fence.commit(write, landed=landed)
         except store.UNSTORABLE:
-            written, enabled = await desk.fence.commit(lambda conn: write(conn, checked=True))
-        before = desk.tally.new
-        self._count(written)
+            _, enabled = await desk.fence.commit(
+                lambda conn: write(conn, checked=True), landed=landed
+            )
         if before < ANALYZE_AFTER <= desk.tally.new:
             await desk.fence.attempt(records.analyze)
         if not enabled:
             await desk.fence.read(lambda conn: pauses.demand_open(conn, collection))
 
-    async def _checkpoint(self, mark: Mark) -> bool:
+    async def _checkpoint(self, mark: Mark, unchanged: Written) -> bool:
         """Commit the checkpoint of a page that changes nothing; tell whether to go on."""
 
         async def note(conn: Connection, standing: Standing) -> bool | None:
@@ -241,7 +244,9 @@ class _Perusal:
                 standing=standing,
             )
 
-        return await self._desk.fence.commit_at_once(note, unanswered=True)
+        return await self._desk.fence.commit_at_once(
+            note, unanswered=True, landed=lambda _: self._count(unchanged)
+        )
 
     def _count(self, written: Written) -> None:
         tally, window = self._desk.tally, str(self._piece.window)
@@ -284,11 +289,13 @@ class _Perusal:
             await windows.forget_failed(conn, key)
             await lanes.close_finished(conn, key, now=now, cutoff=cutoff)
 
-        await desk.fence.commit(write)
-        desk.memory.covered(piece, self._began, records=self._reading.received, sync=desk.sync)
-        desk.tally.windows += 1
-        desk.tally.blank += blank
-        desk.tally.has_read += window.width
+        def landed(_: object) -> None:
+            desk.memory.covered(piece, self._began, records=self._reading.received, sync=desk.sync)
+            desk.tally.windows += 1
+            desk.tally.blank += blank
+            desk.tally.has_read += window.width
+
+        await desk.fence.commit(write, landed=landed)
         log.info(events.WINDOW_COVERED, window=str(window), kind=piece.kind.value, blank=blank)
 
 

@@ -1,7 +1,8 @@
 """Every problem that bibsync can tell of, as a page for those who meet one.
 
 `python -m bibsync.problems` prints docs/problems.md. Nothing is written here but headings: the
-sentences are those of `errors`, `fault` and `reject`, which commands, JSON and log show too.
+sentences are those of `errors`, `fault`, `reject` and the interface, which commands, JSON and log
+show too.
 """
 
 import importlib
@@ -14,6 +15,7 @@ from typing import Final
 import bibsync
 from bibsync import fault, reject
 from bibsync.errors import BibsyncError
+from bibsync.web import problems as of_web
 
 WIDTH: Final = 100
 OPENING: Final = """\
@@ -38,6 +40,15 @@ The word is `problem.detail` in JSON, and `outcome` in the log's events `request
 | word | what it means | what to do |
 | --- | --- | --- |
 """
+REFUSALS: Final = """\
+## What only the HTTP interface refuses
+
+The word is the `code` of a problem document, as those above are there too. What was refused has
+changed nothing. [api.md](api.md) describes the interface.
+
+| code | status | what it means | what to do |
+| --- | --- | --- | --- |
+"""
 REASONS: Final = """\
 ## Why a record was set aside
 
@@ -60,7 +71,7 @@ def page() -> str:
     """Return the page, as Markdown."""
     every = list(kinds())
     parts = [OPENING, *(_row(each) for each in every), "\n", *(_told(each) for each in every)]
-    parts += [ANSWERS, *_answers(), "\n", REASONS]
+    parts += [ANSWERS, *_answers(), "\n", REFUSALS, *_refusals(), "\n", REASONS]
     parts += [
         f"| `{reason}` | {reject.PLAIN[reason]} | {reject.REMEDY[reason]} |\n"
         for reason in reject.Reason
@@ -95,6 +106,11 @@ def _answers() -> Iterator[str]:
         yield f"| `{word}` | {plain.cause} | {plain.remedy} |\n"
     other = fault.OTHER_STATUS
     yield f"| `http_` and any other status | {other.cause} | {other.remedy} |\n"
+
+
+def _refusals() -> Iterator[str]:
+    for each in of_web.KINDS:
+        yield f"| `{each.code}` | {each.status} | {each.cause} | {each.remedy} |\n"
 
 
 def _wrapped(text: str) -> str:

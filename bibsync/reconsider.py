@@ -91,6 +91,7 @@ class Means:
     heard: Callable[[Sequence[Ending]], None]
     ended: Callable[[Summary], None]
     lease_ttl: timedelta = timedelta(seconds=60)
+    trigger: str = "person"
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     random: Random = field(default_factory=Random)
 
@@ -159,11 +160,11 @@ async def _begun(key: lease.Key, holder: Holder, means: Means) -> tuple[Fence, i
 
     async def begin(conn: Connection, epoch: int) -> int:
         return await runs.start(
-            conn, key, trigger="person", replica=holder.replica, epoch=epoch, now=means.now()
+            conn, key, trigger=means.trigger, replica=holder.replica, epoch=epoch, now=means.now()
         )
 
     mine, run = await fence.take(means.pool, key, holder.token, ttl=means.lease_ttl, begin=begin)
-    log.info(events.RUN_STARTED, run=run, epoch=mine.epoch, trigger="person")
+    log.info(events.RUN_STARTED, run=run, epoch=mine.epoch, trigger=means.trigger)
     return mine, run
 
 

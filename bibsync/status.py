@@ -10,11 +10,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bibsync import coverage, lease
+from bibsync import coverage, lease, timetable
 from bibsync.collection import Collection, Sync
 from bibsync.outlook import lag
 from bibsync.run import METADATA, PURCHASES, Outcome, utc_text
-from bibsync.store import Connection, collections, lanes, pauses, records, rejects, runs, titles
+from bibsync.store import (
+    Connection,
+    collections,
+    lanes,
+    pauses,
+    records,
+    rejects,
+    replicas,
+    runs,
+    schedules,
+    titles,
+)
 from bibsync.store.collections import Row
 from bibsync.store.leases import Held
 from bibsync.store.pauses import Pause
@@ -36,6 +47,8 @@ class Tables:
     last_successes: dict[tuple[int, str], datetime]
     titles: dict[int, titles.Standing]
     pauses: dict[int, Pause]
+    schedules: list[schedules.Row]
+    replicas: list[Any]
 
 
 async def read(conn: Connection) -> Tables:
@@ -50,10 +63,12 @@ async def read(conn: Connection) -> Tables:
         last_successes=await runs.latest_success(conn),
         titles=await titles.standings(conn),
         pauses=await pauses.in_force(conn),
+        schedules=await schedules.all_rows(conn),
+        replicas=await replicas.seen(conn),
     )
 
 
-NOTHING = Tables({}, {}, {}, {}, {}, {}, {}, {}, {})
+NOTHING = Tables({}, {}, {}, {}, {}, {}, {}, {}, {}, [], [])
 """The tables of a database that nobody has set up yet."""
 
 
@@ -66,7 +81,8 @@ def document(tables: Tables, configured: Iterable[Collection], *, now: datetime)
         "collections": [
             _collection(name, tables.rows.get(name), known.get(name), tables, now) for name in names
         ],
-        "schedules": [],
+        "schedules": timetable.documents(tables.schedules, now),
+        "replicas": [replicas.document(row) for row in tables.replicas],
     }
 
 
@@ -130,7 +146,12 @@ def _streams(
 ) -> list[dict[str, Any]]:
     """Return how purchases stand, and the look-ups of titles once there are any."""
     covered = _covered((number, PURCHASES), configured, tables, now)
-    streams = [_stream((number, PURCHASES), tables, covered)]
+    due = {
+        job: timetable.next_due(tables.schedules, now, job=job, collection=configured.name)
+        for job in (PURCHASES, METADATA)
+        if configured is not None and number not in tables.pauses
+    }
+    streams = [_stream((number, PURCHASES), tables, covered, due.get(PURCHASES))]
     if known := tables.titles.get(number):
         looked_up = {
             "caught_up_to": utc_text(known.oldest or known.last),
@@ -139,7 +160,8 @@ def _streams(
             "titles_described": known.described,
             "titles_waiting": known.waiting,
         }
-        streams.append(_stream((number, METADATA), tables, looked_up))
+        either = min(filter(None, due.values()), default=None)  # new titles follow purchases
+        streams.append(_stream((number, METADATA), tables, looked_up, either))
     return streams
 
 
@@ -159,7 +181,9 @@ def _covered(
     }
 
 
-def _stream(key: tuple[int, str], tables: Tables, reach: dict[str, Any]) -> dict[str, Any]:
+def _stream(
+    key: tuple[int, str], tables: Tables, reach: dict[str, Any], due: datetime | None
+) -> dict[str, Any]:
     last, held = tables.last_runs.get(key), tables.leases.get(key)
     return {
         "stream": key[1],
@@ -167,7 +191,7 @@ def _stream(key: tuple[int, str], tables: Tables, reach: dict[str, Any]) -> dict
         "last_success": utc_text(tables.last_successes.get(key)),
         "last_run": runs.summary(last) if last else None,
         "lease": _held(held) if held else None,
-        "next_due": None,
+        "next_due": utc_text(due),
     }
 
 

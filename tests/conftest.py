@@ -23,6 +23,8 @@ from bibsync.store.embedded import EmbeddedPostgres
 
 TEMPLATE = f"bibsync_test_template_{os.environ.get('PYTEST_XDIST_WORKER', 'only')}"
 """Each of the processes that share the tests makes its own."""
+COPIES = 15
+"""From this major version on PostgreSQL has to be told to copy files, which is quicker."""
 MOST_WORKERS = 8
 FEW_FILES = 3
 
@@ -81,7 +83,8 @@ async def database(server: str) -> AsyncIterator[str]:
     name = f"bibsync_test_{os.urandom(6).hex()}"
     admin = await asyncpg.connect(server)
     try:
-        await admin.execute(f"create database {name} template {TEMPLATE}")
+        quickly = " strategy file_copy" if admin.get_server_version().major >= COPIES else ""
+        await admin.execute(f"create database {name} template {TEMPLATE}{quickly}")
         try:
             yield at(server, name)
         finally:

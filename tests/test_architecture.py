@@ -56,7 +56,9 @@ def test_the_readme_names_every_exit_code():
     assert set(errors.EXIT_CODES.values()) - named == set()
 
 
-@pytest.mark.parametrize("kind", [shapes.Database, shapes.Redis, shapes.Daemon, shapes.Log, Sync])
+@pytest.mark.parametrize(
+    "kind", [shapes.Database, shapes.Redis, shapes.Daemon, shapes.Log, shapes.Web, Sync]
+)
 def test_every_setting_is_documented(kind):
     documented = set(re.findall(r"`([a-z_]+)`", CONFIGURATION))
 

@@ -18,10 +18,11 @@ from bibsync import cli
 from bibsync.cli import progress, reference, ruled
 from bibsync.cli.context import hoisted
 from bibsync.cli.ruled import Column
-from bibsync.cli.text import lasting, local, moment, printable, span
+from bibsync.cli.text import lasting, local, printable
 from bibsync.errors import Problem, UsageWrong
 from bibsync.reject import Reason, sentence
 from bibsync.run import Outcome, Summary, Tally, exit_code
+from bibsync.settings.moments import moment, span
 
 COMMANDS = tuple(name.removeprefix("bibsync").strip() for name in reference.commands())
 LEFT_TO_TYPER = {"install_completion", "show_completion"}

@@ -135,6 +135,14 @@ async def test_an_edit_stays_whatever_the_file_says_later_and_the_difference_is_
     assert ("0 4 * * *", "config", None) == (after["cron"], after["origin"], after["configured"])
 
 
+async def test_an_edit_that_is_taken_back_is_none(conn, config):
+    await seeded(conn, config)
+    await edit(conn, "purchases", enabled=False)
+    await edit(conn, "purchases", enabled=True)
+
+    assert "config" == (await shown(conn, "purchases"))["origin"]
+
+
 async def test_a_schedule_that_somebody_made_stays_until_it_is_reset(conn, config):
     await seeded(conn, config)
     await edit(conn, "weekly", job="purchases", cron="@weekly", collections=["main"])
@@ -144,8 +152,8 @@ async def test_a_schedule_that_somebody_made_stays_until_it_is_reset(conn, confi
     async with conn.transaction():
         kept = await timetable.reset(conn, "weekly", config)
 
-    assert ("@weekly", ["main"], "edited", {}) == tuple(
-        made[key] for key in ("cron", "collections", "origin", "configured")
+    assert ("@weekly", ["main"], "edited", False) == tuple(
+        made[key] for key in ("cron", "collections", "origin", "in_configuration")
     )
     assert not kept
     assert "weekly" not in await rows(conn)

@@ -31,6 +31,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "daemon": "Keep every collection in step: the service.",
     "run-once": "Sync collections now.",
     "backfill": "Read a stretch of the past again.",
+    "schedule": "Look at schedules, change them.",
     "pause": "Leave collections alone for a while.",
     "resume": "Let paused collections go on.",
     "status": "Show how every collection stands.",
@@ -41,6 +42,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "stats": "Count records, and what was done.",
     "snapshots": "Look at daily figures, take past days.",
     "cleanup": "Delete what needn't be kept any longer.",
+    "notify": "Test who is told of problems.",
     "db": "Look after the database's schema.",
     "simulate": "Serve a made-up cloudLibrary.",
 }

@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-from bibsync.cli import completion, syncing
+from bibsync.cli import completion, queued, syncing
 from bibsync.cli.context import Json, configuration
-from bibsync.cli.text import moment, span
+from bibsync.cli.queued import Queue
 from bibsync.errors import UsageWrong
 from bibsync.run import METADATA, Order
+from bibsync.settings.moments import moment, span
 
 
 def backfill(
@@ -33,6 +34,7 @@ def backfill(
         str | None,
         typer.Option(metavar="TIME", help="Wait so long for a run that is under way: 90s, 5m."),
     ] = None,
+    queue: Queue = False,
     json: Json = False,
 ) -> None:
     """Read a stretch of vendor time again, what is stored of it too, and look new titles up.
@@ -52,9 +54,14 @@ def backfill(
     )
     if order.since and order.until and order.since >= order.until:
         raise UsageWrong("--since must be before --until.")
+    if queue and wait_lock:
+        raise UsageWrong("--queue excludes --wait-lock: nobody waits for a request.")
     waiting = span(wait_lock, name="--wait-lock") if wait_lock else timedelta(0)
     config = configuration()
     chosen = syncing.chosen_of(config, collection)
+    if queue:
+        queued.leave(config, chosen, order, json=json)
+        return
     lookups = Order(stream=METADATA, trigger="backfill")
     syncing.foreground(
         config, chosen, [order, lookups], wait_lock=waiting, all_of_them=False, json=json

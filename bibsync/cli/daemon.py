@@ -2,17 +2,17 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import uvloop
 
-from bibsync import systemd
+from bibsync import systemd, web
 from bibsync.cli import context, syncing
 from bibsync.cli.context import DEBUG
 from bibsync.config import Config, find, load
-from bibsync.daemon import Daemon, Outside
+from bibsync.daemon import Daemon, Outside, Side
 from bibsync.errors import ConfigInvalid
 from bibsync.metrics import Metrics
 from bibsync.rounds import Reached
@@ -28,17 +28,28 @@ def daemon() -> None:
 
     SIGHUP reads the configuration again, SIGTERM and SIGINT stop within `drain`, SIGUSR1 writes
     what runs now to the log. Any number of them work together on one database.
-    Exit codes: 0 stopped, 5 configuration invalid, 7 the database's schema doesn't fit.
+    Exit codes: 0 stopped, 1 its address can't be had, 5 configuration invalid, 7 the database's
+    schema doesn't fit.
     """
     config = context.configuration()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serving(config, load_again=_loaded))
+
+
+async def serving(
+    config: Config, *, load_again: Callable[[], Config], also: Sequence[Side] = ()
+) -> None:
+    """Serve with this configuration until a signal ends it; a reload calls `load_again`.
+
+    `also` begins once the address is open.
+    """
     outside = Outside(
-        load=_loaded,
+        load=load_again,
         reach=_reached,
         supervisor=systemd.supervisor(os.environ),
         metrics=Metrics(),
     )
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(Daemon(config, outside).serve([]))
+    await Daemon(config, outside).serve([web.serve, *also])
 
 
 def _loaded() -> Config:

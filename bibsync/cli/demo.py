@@ -2,10 +2,13 @@
 
 import shlex
 import shutil
+import socket
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,11 +17,12 @@ from typing import Annotated
 import typer
 
 from bibsync import config as configuration, events, store
-from bibsync.cli import context, syncing
+from bibsync.cli import context, daemon, syncing
 from bibsync.cli.text import out, say, table
 from bibsync.config import Config
 from bibsync.reject import SHORT, Reason
 from bibsync.run import METADATA, PURCHASES, Order, Outcome, Summary
+from bibsync.settings.shapes import LISTEN
 from bibsync.simulator import showcase
 from bibsync.store import Pool, collections, records, rejects, titles
 
@@ -60,6 +64,10 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the data and a configuration to look at it with.")
     ] = False,
+    serve: Annotated[
+        bool,
+        typer.Option("--serve", help="Leave the daemon on, with its interface; Ctrl-C ends it."),
+    ] = False,
 ) -> None:
     """Sync three made-up libraries into a real database: no server, no account, no configuration.
 
@@ -71,7 +79,7 @@ def demo(
     context.forget_variables("BIBSYNC_")
     folder = Path(tempfile.mkdtemp(prefix="bibsync-demo-"))
     try:
-        equal = context.run(_demo(folder))
+        equal = context.run(_demo(folder, serve=serve))
     finally:
         if keep:
             _tell_kept(folder)
@@ -102,7 +110,7 @@ def _program() -> str:
     return "bibsync" if shutil.which("bibsync") else shlex.quote(str(called))
 
 
-async def _demo(folder: Path) -> bool:
+async def _demo(folder: Path, *, serve: bool) -> bool:
     events.configure("error", "auto")
     today = datetime.now(UTC).date()
     libraries = showcase.libraries(today)
@@ -123,7 +131,9 @@ async def _demo(folder: Path) -> bool:
                 )
                 for each in libraries
             ]
-    _report(shown, seconds)
+            _report(shown, seconds)
+            if serve:
+                await _served(config)
     return all(each.true for each in shown)
 
 
@@ -132,6 +142,8 @@ def _written(libraries: tuple[showcase.Shown, ...], base_url: str, folder: Path)
 state_dir = "{folder}"
 [log]
 level = "error"
+[web]
+listen = "{LISTEN.host}:{_port()}"
 [sync]
 requests_per_second = 100000.0        # the vendor is ourselves; leave this out for a real one
 windows_at_once = 4
@@ -195,6 +207,28 @@ async def _compared(
         == Counter(each["reason"] for each in ledger["rejects"])
         and all(run.outcome is Outcome.SUCCEEDED for run in runs[-1:]),
     )
+
+
+async def _served(config: Config) -> None:
+    """Leave the daemon on, beside the vendor that it syncs from."""
+
+    @asynccontextmanager
+    async def told(_: object) -> AsyncIterator[None]:
+        say(f"The daemon answers at http://{config.web.listen}/ until Ctrl-C.")
+        yield
+
+    await daemon.serving(
+        config, load_again=lambda: configuration.load(config.path, {}), also=[told]
+    )
+
+
+def _port() -> int:
+    """Return the port that the interface has by default, any other where that is taken."""
+    for port in (LISTEN.port, 0):
+        with suppress(OSError), socket.create_server((LISTEN.host, port)) as free:
+            chosen: int = free.getsockname()[1]
+            return chosen
+    return LISTEN.port
 
 
 def _report(shown: list[Shown], seconds: float) -> None:

@@ -17,11 +17,12 @@ from bibsync.cli.context import configuration
 from bibsync.cli.report import counted
 from bibsync.cli.stored import Of
 from bibsync.cli.target import Write
-from bibsync.cli.text import moment, printable, say
+from bibsync.cli.text import printable, say
 from bibsync.config import Config
 from bibsync.errors import UsageWrong
 from bibsync.exports import FORMATS, Format, Row, Unfit, marcxml
 from bibsync.run import PARTLY
+from bibsync.settings.moments import moment
 from bibsync.store import records
 
 EVER = datetime(1, 1, 1, tzinfo=UTC)

@@ -8,14 +8,12 @@ import typer
 from bibsync import store
 from bibsync.cli import completion, context, syncing
 from bibsync.cli.context import Json, configuration
-from bibsync.cli.text import local, out, out_json, printable, say, span
+from bibsync.cli.text import local, out, out_json, printable, say
 from bibsync.config import Config
 from bibsync.errors import UsageWrong
 from bibsync.run import utc_text
+from bibsync.settings.moments import span
 from bibsync.store import collections, pauses
-
-LONGEST = 500
-"""Letters of a reason; it stands in status, in problems and in the log."""
 
 Named = Annotated[
     list[str] | None,
@@ -50,8 +48,8 @@ def pause(
     """
     config = configuration()
     chosen = demanded(config, collection, every=every, command="pause")
-    if reason is not None and (not reason.isprintable() or len(reason) > LONGEST):
-        raise UsageWrong(f"--reason is one line of text, at most {LONGEST} letters.")
+    if reason is not None and (not reason.isprintable() or len(reason) > pauses.LONGEST):
+        raise UsageWrong(f"--reason is one line of text, at most {pauses.LONGEST} letters.")
     until = datetime.now(UTC) + span(lasting, name="--for") if lasting else None
     names = context.run(_pause(config, chosen, until, reason))
     if json:

@@ -154,7 +154,7 @@ async def _list(config: Config, chosen: dict[str, Any], *, json: bool) -> int:
         async for row in found:
             count += 1
             if json:
-                out_json(_document(row))
+                out_json(rejects.document(row))
             else:
                 rows.append(_cells(row))
     if rows:
@@ -215,7 +215,7 @@ def _cells(row: Any) -> tuple[object, ...]:
 
 def _show_json(row: Any, marc: bytes | None) -> None:
     raw = {"raw_base64": base64.b64encode(row["raw"]).decode()}
-    out_json(_document(row) | raw | {"marc": orjson.loads(marc) if marc else None})
+    out_json(rejects.document(row) | raw | {"marc": orjson.loads(marc) if marc else None})
 
 
 def _show_text(text: str) -> None:
@@ -247,20 +247,3 @@ def _indented(marc: bytes) -> str:
     """Write MARCXML, an element a line; the text in it holds no tag, so tags can be searched."""
     element = to_xml(marc, prefix="").decode().replace("<record>", ROOT, 1)
     return LINE.sub(lambda tag: "\n" + INDENT[tag[1]] + tag[0], element)
-
-
-def _document(row: Any) -> dict[str, Any]:
-    return {
-        "id": row["id"],
-        "collection": row["collection"],
-        "run": row["run"],
-        "window_start": utc_text(row["window_start"]),
-        "window_end": utc_text(row["window_end"]),
-        "position": row["position"],
-        "reason": row["reason"],
-        "message": row["message"],
-        "first_seen": utc_text(row["first_seen"]),
-        "last_seen": utc_text(row["last_seen"]),
-        "attempts": row["attempts"],
-        "state": row["state"],
-    }

@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
-from bibsync.cli import completion, context, forecast, syncing
+from bibsync.cli import completion, context, forecast, queued, syncing
 from bibsync.cli.context import Json, configuration
-from bibsync.cli.text import moment, say, span
+from bibsync.cli.queued import Queue
+from bibsync.cli.text import say
 from bibsync.errors import ConfigInvalid, UsageWrong
 from bibsync.run import METADATA, PURCHASES, Order
+from bibsync.settings.moments import moment, span
 
 NO_FILE = (
     "There is no configuration: neither $BIBSYNC_CONFIG, ./bibsync.toml nor "
@@ -58,6 +60,7 @@ def run_once(
         str | None,
         typer.Option(metavar="TIME", help="Wait so long for a run that is under way: 90s, 5m."),
     ] = None,
+    queue: Queue = False,
     json: Json = False,
 ) -> None:
     """Sync collections now, in the foreground: new purchases, gaps, and days that are due again.
@@ -80,12 +83,17 @@ def run_once(
     )
     orders = _orders(purchases, stream)
     waiting = span(wait_lock, name="--wait-lock") if wait_lock else timedelta(0)
+    if queue and (dry_run or wait_lock):
+        raise UsageWrong("--queue excludes --dry-run and --wait-lock: nobody waits for a request.")
     config = configuration()
     chosen = syncing.chosen_of(config, collection)
     if not chosen:
         if config.path is None:
             raise ConfigInvalid((NO_FILE,), remedy="Write one, see README, or give --config FILE.")
         say("The configuration names no collection; there is nothing to sync.")
+        return
+    if queue:
+        queued.leave(config, chosen, orders[0], json=json)
         return
     if dry_run:
         context.run(forecast.show(config, chosen, orders, json=json))

@@ -10,10 +10,11 @@ from bibsync import store
 from bibsync.cli import completion, context
 from bibsync.cli.context import Json, configuration
 from bibsync.cli.report import counted
-from bibsync.cli.text import lasted, local, moment, out, out_json, printable, say, table
+from bibsync.cli.text import lasted, local, out, out_json, printable, say, table
 from bibsync.config import Config
 from bibsync.errors import NotFound, UsageWrong
 from bibsync.run import METADATA, PURCHASES, Outcome
+from bibsync.settings.moments import moment
 from bibsync.store import rejects, runs
 
 app = typer.Typer(no_args_is_help=True, help="Look at what was run.\n\nbibsync runs list")

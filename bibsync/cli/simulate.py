@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from bibsync.cli import context
-from bibsync.cli.text import moment, out_json, say
+from bibsync.cli.text import out_json, say
 from bibsync.errors import UsageWrong
+from bibsync.settings.moments import moment
 from bibsync.simulator import Faults, Library, Vendor, serve
 
 EVER = datetime.min.replace(tzinfo=UTC)

@@ -10,9 +10,10 @@ import typer
 from bibsync import census, store
 from bibsync.cli import context
 from bibsync.cli.context import Json, configuration
-from bibsync.cli.text import lasting, moment, out, out_json, say, table
+from bibsync.cli.text import lasting, out, out_json, say, table
 from bibsync.config import Config
 from bibsync.errors import UsageWrong
+from bibsync.settings.moments import moment
 from bibsync.store import statistics
 
 HELD = ("COLLECTION", "RECORDS", "WITHDRAWN", "VERSIONS", "REJECTS")

@@ -10,11 +10,14 @@ from bibsync import status as standing, store
 from bibsync.cli import context
 from bibsync.cli.context import Json, configuration
 from bibsync.cli.report import counted
-from bibsync.cli.text import out_json, printable, say, table
+from bibsync.cli.text import local, out_json, printable, say, table
 from bibsync.config import Config
 
 CHECK_FAILED = 8
-COLUMNS = ("COLLECTION", "HEALTH", "ACTIVITY", "LAST SUCCESS", "BEHIND", "RECORDS", "REJECTS")
+COLUMNS = (
+    *("COLLECTION", "HEALTH", "ACTIVITY", "LAST SUCCESS", "BEHIND", "RECORDS", "REJECTS"),
+    "NEXT DUE",
+)
 
 
 def status(
@@ -54,7 +57,7 @@ def _show(document: dict[str, Any], config: Config) -> None:
     rows = []
     for each in document["collections"]:
         stream = each["streams"][0] if each["streams"] else {}
-        success = stream.get("last_success")
+        success, due = stream.get("last_success"), stream.get("next_due")
         rows.append(
             (
                 each["name"],
@@ -64,10 +67,16 @@ def _show(document: dict[str, Any], config: Config) -> None:
                 None if stream.get("lag_s") is None else timedelta(seconds=stream["lag_s"]),
                 each["records"],
                 each["rejects_open"],
+                datetime.fromisoformat(due) if due else None,
             )
         )
     table(COLUMNS, rows, zone=config.timezone)
+    for each in document["replicas"]:
+        for sentence in _of_replica(each):
+            say(printable(sentence))
     for each in document["collections"]:
+        if pause := each["pause"]:
+            say(printable(f"{each['name']}: {_paused(pause, config)}"))
         for stream in each["streams"]:
             if waiting := stream.get("titles_waiting"):
                 say(printable(f"{each['name']}: {_list(waiting, each['name'])}"))
@@ -75,6 +84,24 @@ def _show(document: dict[str, Any], config: Config) -> None:
             if problem and each["health"] != "disabled":
                 say(printable(f"{each['name']}: {problem['message']} [{problem['code']}]"))
                 say(f"  {problem['remedy']}")
+
+
+def _of_replica(replica: dict[str, Any]) -> list[str]:
+    """Say what a person should know of a daemon that serves."""
+    sentences = []
+    if problem := replica["config_problem"]:
+        sentences.append("refused its new configuration and goes by the one before:")
+        sentences += problem["problems"]
+    if replica["redis_lost"]:
+        sentences.append("can't reach Redis; it goes on, by PostgreSQL alone.")
+    return [f"{replica['replica']}: {each}" for each in sentences]
+
+
+def _paused(pause: dict[str, Any], config: Config) -> str:
+    until = pause["until"]
+    ends = f"until {local(datetime.fromisoformat(until), config.timezone)}" if until else ""
+    why = f": {pause['reason']}" if pause["reason"] else "."
+    return " ".join(filter(None, (f"paused by {pause['by']}", ends))) + why
 
 
 def _list(waiting: int, collection: str) -> str:

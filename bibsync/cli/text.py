@@ -10,7 +10,6 @@ Whoever reads our output may go (`head -1`), and the disk behind it may be full:
 import codecs
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,13 +20,12 @@ import orjson
 from rich.console import Console
 
 from bibsync.cli import ruled
-from bibsync.errors import NotWritten, UsageWrong
+from bibsync.errors import NotWritten
 from bibsync.run import utc_text
 from bibsync.window import Window
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 UNKNOWN = "-"
-SHORT = re.compile(r"(\d+)([smhd])")
 
 
 class ReaderGone(Exception):
@@ -100,44 +98,6 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[object]], *, zone: tzi
     laid_out = [_column(*each, zone) for each in zip(headings, by_column, strict=True)]
     with writing():
         ruled.show(laid_out, Console(markup=False, emoji=False, highlight=False))
-
-
-def moment(text: str | None, *, name: str, now: datetime) -> datetime | None:
-    """Read `--since` and `--until`: a date, a time (UTC where it says no zone), or `7d` ago.
-
-    Raises:
-        UsageWrong: it is none of these.
-    """
-    if text is None:
-        return None
-    try:
-        if match := SHORT.fullmatch(text.strip()):
-            return (now - span_of(match)).replace(microsecond=0)
-        read = datetime.fromisoformat(text.strip())
-        read = read if read.tzinfo else read.replace(tzinfo=UTC)
-        return read.astimezone(UTC).replace(microsecond=0)
-    except (ValueError, OverflowError):
-        raise UsageWrong(
-            f"{name}: {text!r} is no date.",
-            remedy=f"Write {name} 2024-05-01, {name} 2024-05-01T12:00:00Z, or {name} 7d.",
-        ) from None
-
-
-def span(text: str, *, name: str) -> timedelta:
-    """Read a duration: `90s`, `5m`, `6h`, `7d`.
-
-    Raises:
-        UsageWrong: it isn't one.
-    """
-    with suppress(OverflowError):
-        if match := SHORT.fullmatch(text.strip()):
-            return span_of(match)
-    raise UsageWrong(f"{name}: {text!r} is no duration.", remedy=f"Write {name} 90s, 5m, 6h or 7d.")
-
-
-def span_of(match: re.Match[str]) -> timedelta:
-    """Return the duration that SHORT matched."""
-    return timedelta(seconds=int(match[1]) * UNITS[match[2]])
 
 
 def local(at: datetime | None, zone: tzinfo) -> str:

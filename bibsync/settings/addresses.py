@@ -85,6 +85,14 @@ def listen(written: object) -> Listen:
     return Listen(host, int(match["port"]))
 
 
+def host(written: object) -> str:
+    """Read the name or address of a host, without a port, in lower case."""
+    named = text(written).strip("[]")
+    if not _is_host(named):
+        raise Unfit(f"is {told(written)}, which is no host; leave scheme, port and path out")
+    return named.lower()
+
+
 def email(written: object) -> str:
     """Read an e-mail address, roughly: the mail server decides."""
     mailbox = text(written)

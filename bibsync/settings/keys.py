@@ -60,6 +60,7 @@ SECTIONS: Mapping[str, Table] = {
             "listen": Setting(addresses.listen),
             "operator_token": Setting(values.token, secret=True),
             "open_reading": Setting(values.yes_or_no),
+            "hosts": Setting(list_of(addresses.host), plural=True),
         },
     ),
     "sync": Table(Sync, SYNC),

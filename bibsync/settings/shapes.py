@@ -62,11 +62,15 @@ class Log:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Web:
-    """The page and the interface; no operator token: nothing can be changed through them."""
+    """The page and the interface; no operator token: nothing can be changed through them.
+
+    `hosts` are names of theirs beside those that are known anyway, in lower case.
+    """
 
     listen: Listen = LISTEN
     operator_token: SecretStr | None = None
     open_reading: bool = False
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

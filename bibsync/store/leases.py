@@ -64,6 +64,15 @@ class Held:
     holder: Holder
     since: datetime
 
+    @property
+    def sentence(self) -> str:
+        """Say who is at it, where and since when."""
+        host = self.holder.replica.rsplit(":", 1)[0]
+        return (
+            f"Another run is at it: process {self.holder.process} on {host}, "
+            f"since {self.since:%Y-%m-%d %H:%M} UTC."
+        )
+
 
 async def take(
     conn: Connection,

@@ -14,6 +14,7 @@ Kept however old it is:
 - rejects that are open, and settled ones that the vendor went on sending;
 - requests that aren't finished, or whose result is still to be kept, or whose firing isn't over;
 - a schedule's newest firing, those with unfinished requests, and notices that have no end;
+- the last notice of a collection's new rejects: it says which of them were told already;
 - snapshots: a row for each day and collection, and the only trace of what is deleted here.
 """
 
@@ -130,12 +131,23 @@ delete from firings where firing in (
     for update skip locked
 ) returning 1
 """
-NOTICES_STALE = (
-    "select notice from notices where ended < $1 and notice > $3 order by notice limit $2"
-)
+NOTICES_STALE = """
+select notice from notices n
+where ended < $1 and notice > $3 and (kind <> 'new_rejects' or exists (
+    select from notices later
+    where later.kind = n.kind and later.subject = n.subject and later.notice > n.notice
+      and later.ended is not null
+))
+order by notice limit $2
+"""
 NOTICES_REMOVE = """
 delete from notices where notice in (
-    select notice from notices where notice = any($2::bigint[]) and ended < $1
+    select notice from notices n
+    where notice = any($2::bigint[]) and ended < $1 and (kind <> 'new_rejects' or exists (
+        select from notices later
+        where later.kind = n.kind and later.subject = n.subject and later.notice > n.notice
+          and later.ended is not null
+    ))
     for update skip locked
 ) returning 1
 """

@@ -34,6 +34,8 @@ select collection, paused_at, paused_until, pause_reason, paused_by from collect
 where paused_at is not null and coalesce(paused_until, 'infinity') > now()
 """
 
+LONGEST = 500
+"""Letters of a reason; it stands in status, in problems and in the log."""
 LEFT = "The collection left the configuration; its records stay."
 
 

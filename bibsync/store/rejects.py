@@ -4,12 +4,13 @@ Met again with the same bytes (005 and 008/00-05 aside) and reason, a reject is 
 counted as met again, not reported as new.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from bibsync.reject import Reason, Reject
+from bibsync.run import utc_text
 from bibsync.store import Connection
 from bibsync.window import Window
 
@@ -74,6 +75,16 @@ where collection = $1 and ($2::text is null or reason = $2)
 order by reject desc
 limit $5
 """
+MET_AFTER = """
+select c.name, r.reason, count(*) as count, max(r.reject) as newest
+from rejects r
+join collections c on c.collection = r.collection
+left join unnest($1::text[], $2::bigint[]) as known (name, newest) on known.name = c.name
+where r.state = 'open' and r.reject > $3 and r.reject > coalesce(known.newest, $3)
+group by c.name, r.reason
+order by c.name, r.reason
+"""
+NEWEST = "select coalesce(max(reject), 0) from rejects"
 RAW = "select raw from rejects where collection = $1 and reject = $2"
 RESOLVE = """
 update rejects set state = 'resolved', settled_at = clock_timestamp()
@@ -178,6 +189,27 @@ async def count_open_by_reason(conn: Connection) -> dict[tuple[str, str], int]:
     return {(row["collection"], row["reason"]): row["open"] for row in rows}
 
 
+async def met_after(
+    conn: Connection, known: Mapping[str, int], *, at_least: int
+) -> dict[str, tuple[dict[str, int], int]]:
+    """Return how many open rejects of each reason a collection has, and the newest one's number.
+
+    Those up to the number that is `known` of the collection are left out, and up to `at_least` all.
+    """
+    rows = await conn.fetch(MET_AFTER, [*known], [*known.values()], at_least)
+    found: dict[str, tuple[dict[str, int], int]] = {}
+    for name, reason, count, newest in rows:
+        reasons, before = found.get(name, ({}, 0))
+        found[name] = ({**reasons, reason: count}, max(before, newest))
+    return found
+
+
+async def newest(conn: Connection) -> int:
+    """Return the number of the newest reject of any collection, 0 where there is none."""
+    number: int = await conn.fetchval(NEWEST)
+    return number
+
+
 async def among(conn: Connection, numbers: Iterable[int]) -> list[Any]:
     """Return id, collection and state of those of `numbers` that there are."""
     possible = sorted({number for number in numbers if 0 < number <= LAST})
@@ -238,3 +270,21 @@ async def dismiss(conn: Connection, choice: Choice) -> int:
 async def first_met_by(conn: Connection, collection: int, run: int) -> list[int]:
     """Return the numbers of the rejects that a run met first."""
     return [row["reject"] for row in await conn.fetch(FIRST_MET_BY, collection, run)]
+
+
+def document(row: Any) -> dict[str, Any]:
+    """Return what `rejects list --json` says of a reject."""
+    return {
+        "id": row["id"],
+        "collection": row["collection"],
+        "run": row["run"],
+        "window_start": utc_text(row["window_start"]),
+        "window_end": utc_text(row["window_end"]),
+        "position": row["position"],
+        "reason": row["reason"],
+        "message": row["message"],
+        "first_seen": utc_text(row["first_seen"]),
+        "last_seen": utc_text(row["last_seen"]),
+        "attempts": row["attempts"],
+        "state": row["state"],
+    }

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from bibsync.run import utc_text
 from bibsync.store import Connection
 
 SAY = """
@@ -48,6 +49,20 @@ async def say(
 async def leave(conn: Connection, replica: str) -> None:
     """Say that this process serves no longer."""
     await conn.execute(LEAVE, replica)
+
+
+def document(row: Any) -> dict[str, Any]:
+    """Return what status says of a process that serves."""
+    return {
+        "replica": row["replica"],
+        "version": row["version"],
+        "started": utc_text(row["started"]),
+        "seen": utc_text(row["seen"]),
+        "configured_at": utc_text(row["configured_at"]),
+        "config_problem": orjson.loads(row["config_problem"]) if row["config_problem"] else None,
+        "redis_lost": row["redis_lost"],
+        "loop_lag_s": round(row["loop_lag_s"], 3),
+    }
 
 
 async def seen(conn: Connection) -> list[Any]:

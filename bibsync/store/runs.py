@@ -48,6 +48,8 @@ from runs r join collections c using (collection)
 where ($1::int is null or r.collection = $1) and ($2::text is null or r.stream = $2)
   and ($3::text is null or coalesce(r.outcome, 'running') = $3)
   and ($4::timestamptz is null or r.started >= $4)
+  and ($6::timestamptz is null or (r.started, r.run) < ($6, $7::bigint))
+  and ($8::boolean is null or (r.finished is null) = $8)
 order by r.started desc, r.run desc
 limit $5
 """
@@ -165,10 +167,18 @@ async def listed(
     stream: str | None = None,
     outcome: str | None = None,
     since: datetime | None = None,
+    active: bool | None = None,
+    before: tuple[datetime, int] | None = None,
     limit: int = 50,
 ) -> list[Any]:
-    """Return runs, newest first; None matches everything, `RUNNING` those that haven't ended."""
-    rows: list[Any] = await conn.fetch(LISTED, collection, stream, outcome, since, limit)
+    """Return runs, newest first; None matches everything, `RUNNING` those that haven't ended.
+
+    `active` says whether they are still to end; `before` is start and number of the last one seen.
+    """
+    last = before or (None, None)
+    rows: list[Any] = await conn.fetch(
+        LISTED, collection, stream, outcome, since, limit, *last, active
+    )
     return rows
 
 

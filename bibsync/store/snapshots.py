@@ -2,8 +2,8 @@
 
 `records` is how many were stored when the day ended, withdrawn ones among them; all else happened
 on that day: records stored for the first time, changed, withdrawn; records set aside for the first
-time; and what the runs that ended on it asked. None of these is counted from what a run remembers
-but from the rows themselves, so that a run that was killed is missing nowhere.
+time; and what the runs that ended on it asked. Records and rejects are counted from their own rows,
+not from what runs counted, so that what a killed run stored isn't missing.
 
 What comes from runs, versions and rejects is null where these may have been cleaned up when the day
 was taken. A figure once known is never replaced by null.
@@ -19,6 +19,8 @@ FIGURES = (
     "records", "new", "changed", "withdrawn", "rejects", "requests", "runs", "failed_runs",
 )  # fmt: skip
 BATCH = 500
+FIRST = (date.min, "")
+"""Before every day of every collection."""
 TAKING_S = 3600.0
 
 TAKE = """
@@ -148,11 +150,25 @@ async def each(
     conn: Connection, since: date | None, until: date | None, collection: int | None = None
 ) -> AsyncGenerator[Any, None]:
     """Yield the days from `since` on and before `until`, by day and name; None leaves it open."""
-    last = (date.min, "")
-    while rows := await conn.fetch(LISTED, since, until, collection, *last, BATCH):
+    last = FIRST
+    while rows := await listed(conn, since, until, collection, after=last, limit=BATCH):
         for row in rows:
             yield row
         last = (rows[-1]["day"], rows[-1]["name"])
+
+
+async def listed(
+    conn: Connection,
+    since: date | None,
+    until: date | None,
+    collection: int | None = None,
+    *,
+    after: tuple[date, str],
+    limit: int,
+) -> list[Any]:
+    """Return the next days and collections behind `after`, in the order of `each`."""
+    rows: list[Any] = await conn.fetch(LISTED, since, until, collection, *after, limit)
+    return rows
 
 
 async def ranged(conn: Connection, since: date | None, until: date | None) -> list[Any]:

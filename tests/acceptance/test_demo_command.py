@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+import aiohttp
 import psutil
 import pytest
 from installation import Installation, keeps_silent
@@ -98,5 +99,24 @@ async def test_a_demo_that_is_stopped_cleans_up(place: Installation, number: sig
     keeps_silent((out + err).decode())
     assert (process.returncode, out) == (128 + number, b"")
     assert existing(clusters) == []
+    assert left_behind(place.folder) == []
+    assert ["bibsync.toml"] == place.files()
+
+
+async def test_the_daemon_may_be_left_on_until_it_is_told_to_stop(place: Installation):
+    running = await place.start("demo", "--serve")
+    process = running.process
+    address = ""
+    async with asyncio.timeout(120):
+        while not (said := re.search(r"http://\S+/", address)):
+            address = (await process.stderr.readline()).decode()
+    async with aiohttp.ClientSession(said[0]) as client:
+        registered = await (await client.get("v1/registered")).json()
+
+    running.send(signal.SIGINT)
+    ended = await running.ended()
+
+    assert ended.code == 0, ended.err
+    assert "purchases" in {each["job"] for each in registered["jobs"]}
     assert left_behind(place.folder) == []
     assert ["bibsync.toml"] == place.files()

@@ -13,6 +13,7 @@ from bibsync.simulator import Defect
 FIRST = """
 run-once --all --dry-run --json
 run-once --all --stream purchases --json
+run-once --collection springfield --queue --json
 records waiting --collection springfield --json
 run-once --all --json
 records export --collection springfield
@@ -25,6 +26,11 @@ doctor --json
 status --json
 runs list --json
 runs show 1 --json
+schedule list --json
+schedule run snapshot --json
+pause --collection springfield --for 1h --json
+status --json
+resume --collection springfield --json
 collections list --json
 collections forget springfield --json
 records show {key} --collection springfield --json
@@ -39,6 +45,7 @@ rejects list --json
 rejects show 1 --json
 db status --json
 db upgrade --json
+notify test --json
 rejects retry --all --json
 rejects dismiss --all --json
 backfill --collection springfield --since 2d --until 1d --json
@@ -57,6 +64,8 @@ WHERE_THERE_IS_ONE = {
     *("code", "origin", "transient", "message", "remedy", "detail"),  # a problem
     *("holder", "since"),  # a lease
     "titles",  # look-ups that wait
+    *("replica", "version", "started", "seen", "configured_at"),  # a daemon that serves
+    *("config_problem", "redis_lost", "loop_lag_s", "problems"),  # the same
     *("titles_described", "titles_waiting"),
     *("valid_from", "replaced_at", "replaced_by"),  # a former version, shown
 }
@@ -86,7 +95,8 @@ async def test_json_has_the_documented_fields_and_no_other(
 ):
     spoilt = library(titles=60, bad=0.2, defects=[Defect.NO_001])
     async with served(Watched([spoilt])) as vendor:
-        installation.configure(vendor.collections())
+        heartbeat = '[notify]\nheartbeat_url = "http://127.0.0.1:9/"'
+        installation.configure(vendor.collections(), more=heartbeat)
 
         said = await said_by(installation, FIRST)
         key = said["records export"][0]["control_number"]

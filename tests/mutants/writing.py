@@ -130,6 +130,24 @@ FENCED = (
         ),
     ),
     Mutant(
+        name="what landed although its task was cancelled is not counted",
+        guarantee=2,
+        mechanism="what was written is told, and counted, as soon as it is known that it was",
+        edits=(
+            Edit(
+                "bibsync/fence.py",
+                "        if happened:\n            self._land()\n",
+                "        self._ver += happened\n",
+            ),
+        ),
+        tests=(
+            of(
+                "tests/store/test_fence.py",
+                "test_a_commit_that_landed_while_it_was_cancelled_counts",
+            ),
+        ),
+    ),
+    Mutant(
         name="a statement that landed late deposes its own run",
         guarantee=5,
         mechanism="a fence that moved is looked at once more: the first try may have moved it",

@@ -240,19 +240,46 @@ async def test_a_commit_without_an_answer_is_done_exactly_once(
 async def test_a_commit_that_landed_while_it_was_cancelled_counts(
     pool: Pool, key: Key, database: str
 ):
-    """Else the run's next commit would find itself deposed by itself."""
+    """Else the run's next commit would find itself deposed by itself, and its counts be short."""
+    heard: list[object] = []
     async with through_a_proxy(database) as (far, proxy):
         mine = await take(far, key)
         proxy.fault = Fault.ANSWER_LOST
-        task = asyncio.create_task(mine.commit(writing("once")))
+        task = asyncio.create_task(mine.commit(writing("once"), landed=heard.append))
         while not await written(pool):  # noqa: ASYNC110 - the table has no event, and it is soon
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
 
-        await mine.commit(writing("then"))
+        await mine.commit(writing("then"), landed=heard.append)
 
     assert await written(pool) == ["once", "then"]
+    assert heard == ["once done", "then done"]
+
+
+@pytest.mark.parametrize("fault", AT_A_COMMIT)
+async def test_what_was_written_is_told_once_whatever_became_of_the_answer(
+    pool: Pool, key: Key, database: str, fault: Fault
+):
+    heard: list[object] = []
+    async with through_a_proxy(database) as (far, proxy):
+        mine = await take(far, key, ttl=timedelta(seconds=0.5))
+        proxy.fault = fault
+
+        await mine.commit(writing("once"), landed=heard.append)
+        await mine.commit(writing("then"), landed=heard.append)
+
+    assert heard == ["once done", "then done"]
+
+
+async def test_what_was_not_written_is_not_told(pool: Pool, key: Key):
+    heard: list[object] = []
+    deposed, _ = await take(pool, key), await take(pool, key)
+
+    with pytest.raises(LeaseLost):
+        await deposed.commit(writing("deposed"), landed=heard.append)
+
+    assert heard == []
 
 
 async def test_a_commit_without_an_answer_by_a_deposed_run_is_not_repeated(

@@ -74,6 +74,14 @@ async def test_a_success_that_asked_nobody_is_none_behind_which_another_may_go(
     assert success not in await left(conn, "runs")
 
 
+async def test_a_success_that_asked_nobody_is_no_first_one(conn: Connection, key: Key):
+    await run(conn, key, NOW - 400 * DAY, asked=False)
+    first = await run(conn, key, NOW - 300 * DAY)
+    await run(conn, key, NOW)
+
+    assert first not in await left(conn, "runs")
+
+
 async def test_each_stream_keeps_its_own_newest_run(conn: Connection, key: Key):
     await run(conn, key, NOW - 300 * DAY)
     await run(conn, key, NOW - 290 * DAY, "failed", stream="metadata")

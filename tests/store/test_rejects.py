@@ -203,3 +203,17 @@ async def test_the_rejects_a_run_met_first_are_found_by_the_run(conn: Connection
 
     assert [first["reject"]] == await rejects.first_met_by(conn, key[0], 1)
     assert [second["reject"]] == await rejects.first_met_by(conn, key[0], 2)
+
+
+async def test_rejects_that_nobody_was_told_of_are_counted_by_reason(conn: Connection, key: Key):
+    page = [replace(NAMELESS, identity=identity) for identity in (b"1", b"2", b"3")]
+    first, _, third = [row["reject"] for row in await keep(conn, key, *page)]
+    await rejects.dismiss(conn, Choice(numbers=(first,)))
+
+    everything = await rejects.met_after(conn, {}, at_least=0)
+    since = await rejects.met_after(conn, {"Springfield": third - 1}, at_least=first)
+
+    assert {"Springfield": ({"missing_control_number": 2}, third)} == everything
+    assert {"Springfield": ({"missing_control_number": 1}, third)} == since
+    assert {} == await rejects.met_after(conn, {"Springfield": first}, at_least=third)
+    assert third == await rejects.newest(conn)
