@@ -85,8 +85,9 @@ async def purchases(task: Task) -> Done:
 
 async def metadata(task: Task) -> Done:
     """Look titles up again: those without a description, then those of the longest ago."""
-    async with store.acquire(task.duty.means.pool) as conn:
-        await titles.refresh(conn, task.row["collection"], most=REFRESHED)
+    means = task.duty.means
+    async with store.acquire(means.pool) as conn:
+        await titles.refresh(conn, task.row["collection"], means.now(), most=REFRESHED)
     return await _harvest(task, [_look_ups(task.row)])
 
 

@@ -72,12 +72,11 @@ update titles set problem = $3, asked_by = $4
 where collection = $1 and control_number = any($2::text[])
 """
 REFRESH = """
-update titles set due_at = now()
+update titles set due_at = least($2, now())
 where collection = $1 and control_number = any(array(
     select control_number from titles
-    where collection = $1
-      and (due_at is null or (due_at > now() and description is null))
-    order by looked_up_at nulls first, control_number limit $2
+    where collection = $1 and (due_at is null or (due_at > $2 and description is null))
+    order by looked_up_at nulls first, control_number limit $3
 ))
 """
 STANDINGS = """
@@ -188,9 +187,9 @@ async def fail(
     await conn.execute(FAIL, collection, sorted(titles), why, run)
 
 
-async def refresh(conn: Connection, collection: int, *, most: int) -> None:
+async def refresh(conn: Connection, collection: int, now: datetime, *, most: int) -> None:
     """Put titles back onto the list: the undescribed ones, then those looked up longest ago."""
-    await conn.execute(REFRESH, collection, most)
+    await conn.execute(REFRESH, collection, now, most)
 
 
 async def waiting(conn: Connection, collection: int) -> AsyncGenerator[Any, None]:

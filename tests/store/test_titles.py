@@ -138,3 +138,28 @@ async def test_titles_stand_as_described_or_waiting(conn: Connection, key: Key):
     standing = (await titles.standings(conn))[key[0]]
 
     assert titles.Standing(described=1, waiting=2, oldest=NOW, last=NOW + DAY) == standing
+
+
+async def listed(conn: Connection) -> list[str]:
+    rows = await conn.fetch(
+        "select control_number from titles where due_at <= $1 order by control_number", NOW
+    )
+    return [row["control_number"] for row in rows]
+
+
+async def test_undescribed_titles_are_looked_up_again_then_those_of_the_longest_ago(
+    conn: Connection, key: Key
+):
+    await titles.want(conn, key[0], ["absent", "new", "old", "waits"], NOW - 9 * DAY)
+    await titles.describe(conn, key[0], [told("old")], NOW - 8 * DAY)
+    await titles.describe(conn, key[0], [told("new")], NOW - DAY)
+    await titles.postpone(conn, key[0], ["absent"], NOW + 30 * DAY)
+    before = await listed(conn)
+
+    await titles.refresh(conn, key[0], NOW, most=2)
+    first = await listed(conn)
+    await titles.refresh(conn, key[0], NOW, most=2)
+
+    assert ["waits"] == before
+    assert ["absent", "old", "waits"] == first
+    assert ["absent", "new", "old", "waits"] == await listed(conn)
