@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -31,6 +32,8 @@ def daemon() -> None:
     Exit codes: 0 stopped, 1 its address can't be had, 5 configuration invalid, 7 the database's
     schema doesn't fit.
     """
+    # A reload asked for before anybody hears it would end the process; what is read now is new.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     config = context.configuration()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serving(config, load_again=_loaded))
