@@ -63,9 +63,9 @@ COMMITTED_TOGETHER = (
         edits=(
             Edit(
                 "bibsync/perusal.py",
-                "        unchanged = contents.unchanged(fresh)\n",
-                "        await self._checkpoint(mark)\n"
-                "        unchanged = contents.unchanged(fresh)\n",
+                "        unchanged, before = contents.unchanged(fresh), desk.tally.new\n",
+                "        await self._checkpoint(mark, Written())\n"
+                "        unchanged, before = contents.unchanged(fresh), desk.tally.new\n",
             ),
         ),
         tests=(

@@ -192,9 +192,9 @@ async def opened(daemon: StandIn, limits: Limits = USUAL) -> AsyncIterator[Api]:
         await serving.__aexit__(None, None, None)
 
 
-def listening_on(daemon: StandIn, host: str) -> None:
+def listening_on(daemon: StandIn, host: str, *, port: int = 8470) -> None:
     """Let the configuration name another address than the one that is listened on."""
-    daemon.set(listen=Listen(host, 8470))
+    daemon.set(listen=Listen(host, port))
 
 
 class Wire:

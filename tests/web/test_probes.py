@@ -55,7 +55,7 @@ async def test_prometheus_is_told_the_numbers(starting: StandIn):
 
 
 async def test_probes_are_open_on_any_address_and_healthy_under_any_name(starting: StandIn):
-    listening_on(starting, "0.0.0.0")  # noqa: S104 - an address that isn't loopback
+    listening_on(starting, "0.0.0.0", port=0)  # noqa: S104 - it isn't loopback
 
     async with opened(starting) as api:
         health = await api("GET", "/healthz", Host="10.1.2.3:8470")
