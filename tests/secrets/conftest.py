@@ -32,7 +32,6 @@ async def aviary(installation: Installation, guarded_redis: RedisServer) -> Asyn
     library = Library.virtual(
         "springfield", "partner", KEY, titles=60, since=LONG_AGO, until=TODAY, bad=0.1
     )
-    guarded_redis.flush()
     aviary = Aviary(installation, library, guarded_redis)
     async with served(aviary.vendor):
         aviary.configure()
