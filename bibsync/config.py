@@ -88,13 +88,15 @@ def find(option: Path | None, environ: Mapping[str, str]) -> Path | None:
     return named
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+def load(path: Path | None, environ: Mapping[str, str], *, settled: bool = False) -> Config:
     """Read, layer and check everything; `environ` also says where state and credentials are.
+
+    `settled` is for a file that somebody may be writing just now: it takes 0.2 to 3 seconds more.
 
     Raises:
         ConfigInvalid: with every problem, each `FILE:LINE: place: sentence`.
     """
-    layers = Layers(file.read(path) if path else file.File(), environ)
+    layers = Layers(file.read(path, settled=settled) if path else file.File(), environ)
     top = _top(layers)
     parts: dict[str, Any] = {name: _section(layers, name) for name in keys.SECTIONS}
     collections, names = _collections(layers, parts["sync"])

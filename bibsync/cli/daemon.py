@@ -14,7 +14,6 @@ from bibsync.cli import context, syncing
 from bibsync.cli.context import DEBUG
 from bibsync.config import Config, find, load
 from bibsync.daemon import Daemon, Outside, Side
-from bibsync.errors import ConfigInvalid
 from bibsync.metrics import Metrics
 from bibsync.rounds import Reached
 
@@ -59,12 +58,9 @@ def _loaded() -> Config:
     """Read the configuration again, as the command line and the environment name it.
 
     Raises:
-        ConfigInvalid: it has mistakes, or the file is empty: somebody is still writing it.
+        ConfigInvalid: it has mistakes, is empty, or somebody is still writing it.
     """
-    path = find(DEBUG.config, os.environ)
-    if path is not None and path.is_file() and not path.stat().st_size:
-        raise ConfigInvalid((f"{path}: is empty",), remedy="Write it, then reload once more.")
-    config = load(path, os.environ)
+    config = load(find(DEBUG.config, os.environ), os.environ, settled=True)
     return replace(config, log=replace(config.log, level="debug")) if DEBUG.on else config
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+import time
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ from bibsync.settings import toml_lines, values
 from bibsync.settings.toml_lines import KeyPath
 
 _LARGEST_FILE = 4 * 1024 * 1024
+_SETTLE_S, _SETTLE_TRIES = 0.2, 15
+_NAME_ANOTHER = "Name a file that this user may read: --config FILE, or BIBSYNC_CONFIG."
+_WRITE_IT = "Write it, then reload once more."
 _POSITION = re.compile(r" \(at (?:line (?P<line>\d+), column \d+|end of document)\)$")
 
 
@@ -31,17 +35,19 @@ class File:
     open_to_others: bool = False
 
 
-def read(path: Path) -> File:
-    """Read and parse `path`.
+def read(path: Path, *, settled: bool = False) -> File:
+    """Read and parse `path`; `settled`: only once nobody writes it any more, and never empty.
 
     Raises:
-        ConfigInvalid: it can't be read, or isn't TOML.
+        ConfigInvalid: it can't be read, or isn't TOML; or it was to be settled, and is empty or
+            still changes after three seconds.
     """
     name = values.plain(str(path))
-    opened = _bytes(path)
+    opened = _settled(path) if settled else _bytes(path)
     if isinstance(opened, str):
-        remedy = "Name a file that this user may read: --config FILE, or BIBSYNC_CONFIG."
-        raise ConfigInvalid((f"{name}: {opened}",), remedy=remedy)
+        raise ConfigInvalid((f"{name}: {opened}",), remedy=_NAME_ANOTHER)
+    if settled and not opened[0]:
+        raise ConfigInvalid((f"{name}: is empty",), remedy=_WRITE_IT)
     content, mode = opened
     parsed = _parsed(content)
     if isinstance(parsed, str):
@@ -66,6 +72,18 @@ def _bytes(path: Path) -> tuple[bytes, int] | str:
     if len(content) > _LARGEST_FILE:
         return "is too large for a configuration"
     return content, mode
+
+
+def _settled(path: Path) -> tuple[bytes, int] | str:
+    """Return what two readings in a row agree on: most editors empty a file, then write it."""
+    before = _bytes(path)
+    for _ in range(_SETTLE_TRIES):
+        time.sleep(_SETTLE_S)
+        now = _bytes(path)
+        if now == before:
+            return now
+        before = now
+    raise ConfigInvalid((f"{values.plain(str(path))}: is still being written",), remedy=_WRITE_IT)
 
 
 def _parsed(content: bytes) -> tuple[dict[str, Any], dict[KeyPath, int]] | str:
