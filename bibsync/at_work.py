@@ -8,7 +8,7 @@ Each is a round of its own beside the others. They end when they are cancelled, 
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -58,6 +58,8 @@ class AtWork:
     metrics: Metrics
     bell: Bell
     word: Callable[[], Word]
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set where the word is another now, so that it is left at once."""
 
     @property
     def redis_lost(self) -> bool:
@@ -71,13 +73,13 @@ class AtWork:
         log.info(events.DAEMON_READY, collections=len(dispatch.duty.numbers))
         try:
             async with asyncio.TaskGroup() as group:
-                for name, act in (
-                    ("timetable", self._fire),
-                    ("heartbeat", dispatch.keep),
-                    ("word", self._say),
-                    ("standing", self._stand),
+                for name, act, woken in (
+                    ("timetable", self._fire, None),
+                    ("heartbeat", dispatch.keep, None),
+                    ("word", self._say, self.changed),
+                    ("standing", self._stand, None),
                 ):
-                    group.create_task(rounds.go(database, act), name=name)
+                    group.create_task(rounds.go(database, act, woken=woken), name=name)
                 told = notify.keep(
                     database.pool,
                     self.bell,

@@ -225,6 +225,8 @@ class Daemon:
             except ConfigInvalid as error:
                 self._refuse(error)
             self._tell_supervisor(ready=True)
+            if self.at_work:
+                self.at_work.changed.set()
 
     async def _take_up(self, config: Config) -> None:
         """Go by another configuration, as far as that can be without a restart."""

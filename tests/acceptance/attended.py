@@ -42,9 +42,9 @@ class Attended:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def forget(self) -> None:
-        """Wait from now on for what is told from now on."""
-        self.events = [each for each in self.events if each["event"] == "daemon.started"]
+    def forget(self, *events: str) -> None:
+        """Wait from now on for what is told of these events from now on."""
+        self.events = [each for each in self.events if each["event"] not in events]
 
     async def told(self, event: str, *, times: int = 1, **fields: object) -> dict[str, Any]:
         """Wait until it has told of something so often; return the last of them."""

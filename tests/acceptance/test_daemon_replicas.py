@@ -144,7 +144,7 @@ async def test_one_that_stood_still_beyond_its_lease_writes_and_asks_nothing_mor
 
         stopped.send(signal.SIGSTOP)
         await until(conn, TAKEN_OVER.format(stopped.replica))
-        stopped.forget()
+        stopped.forget("run.ended")
         stopped.send(signal.SIGCONT)
 
         ended = await stopped.told("run.ended")
