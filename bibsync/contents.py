@@ -40,7 +40,9 @@ class Item(NamedTuple):
     @property
     def name(self) -> Name:
         """The item as a reading sees it."""
-        return self.control_number or f"#{self.raw.identity.hex()}"
+        return (
+            f"#{self.what.identity.hex()}" if isinstance(self.what, Reject) else self.control_number
+        )
 
 
 Contents = Sequence[Item]
@@ -176,7 +178,7 @@ async def _fitting(conn: Connection, collection: int, item: Item, place: Place) 
         cause = f"{type(error).__name__}, record {item.control_number[:100]!a}"
         why = sentence(Reason.UNREADABLE_RECORD, f"PostgreSQL can't hold it: {cause}")
         raw = item.raw
-        reject = Reject(Reason.UNREADABLE_RECORD, why, raw.data, raw.identity, raw.position)
+        reject = Reject(Reason.UNREADABLE_RECORD, why, raw.data, marc.identity(raw), raw.position)
         return Item(raw, reject, "")
     finally:
         await trial.rollback()

@@ -124,11 +124,6 @@ class RawRecord(NamedTuple):
     bindings: bytes = b""
     repairs: tuple[str, ...] = ()
 
-    @property
-    def identity(self) -> bytes:
-        """The sha256 of the masked bytes: what a reject is known again by."""
-        return hashlib.sha256(self.masked).digest()
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:

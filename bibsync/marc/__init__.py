@@ -12,7 +12,7 @@ from bibsync.marc.files import xml_file
 from bibsync.marc.page import PAGE_LIMIT, cut
 from bibsync.marc.prolog import NotAPage
 from bibsync.marc.reader import read
-from bibsync.marc.sameness import READER_VERSION
+from bibsync.marc.sameness import READER_VERSION, identity
 from bibsync.marc.writer import to_xml
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "READER_VERSION",
     "NotAPage",
     "cut",
+    "identity",
     "iso2709",
     "read",
     "to_xml",

@@ -9,6 +9,7 @@ import functools
 from xml.parsers import expat
 
 from bibsync.marc import repair, usual
+from bibsync.marc.sameness import identity
 from bibsync.record import Field, Marc, RawRecord, Record, Subfield, from_marc, is_control
 from bibsync.reject import Reason, Reject, sentence
 
@@ -76,7 +77,7 @@ def identified(marc: Marc, raw: RawRecord, repairs: tuple[str, ...] = ()) -> Rec
 
 def rejected(raw: RawRecord, reason: Reason, detail: str = "") -> Reject:
     """Set the record aside."""
-    return Reject(reason, sentence(reason, detail), raw.data, raw.identity, raw.position)
+    return Reject(reason, sentence(reason, detail), raw.data, identity(raw), raw.position)
 
 
 class NotMarc(Exception):

@@ -32,7 +32,7 @@ LAST = 0x10FFFF
 
 def mended(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     """Return the record's bytes as mended, and the names of the mends in the order made."""
-    text, names = _decoded(data)
+    text, names = decoded(data)
     legal = ILLEGAL.sub("", text)
     if legal != text and ILLEGAL_CHARACTERS not in names:
         names.append(ILLEGAL_CHARACTERS)
@@ -40,7 +40,8 @@ def mended(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     return text.encode(), tuple(names)
 
 
-def _decoded(data: bytes) -> tuple[str, list[str]]:
+def decoded(data: bytes) -> tuple[str, list[str]]:
+    """Return a record's text, and the name of the mend where its bytes aren't UTF-8."""
     try:
         return data.decode("utf-8", "surrogatepass"), []
     except UnicodeDecodeError:

@@ -11,11 +11,13 @@ by the vendor itself: it compares the vendor's word with the vendor's word of ye
 import functools
 import hashlib
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 import xxhash
 
+from bibsync.marc import repair
 from bibsync.record import RawRecord
 
 READER_VERSION: Final = 3
@@ -40,6 +42,9 @@ VALUE = 5
 """Where the value begins behind it."""
 READING = 16
 """How many bytes of a raw hash tell how the record was read; the others tell its masked bytes."""
+ASCII = 127
+PREFIX = re.compile(r"(</?)[^\s<>/:]+:")
+REFERENCE = re.compile(r"&#(?:x([0-9A-Fa-f]{1,6})|([0-9]{1,7}));")
 Value = tuple[bytes, int, int]
 Pieces = list[bytes | memoryview]
 
@@ -137,6 +142,24 @@ def identified(
         bindings=bindings,
         repairs=repairs,
     )
+
+
+def identity(raw: RawRecord) -> bytes:
+    """Return the sha256 that a reject is known again by.
+
+    What the vendor makes at request time doesn't count, nor how a page is dressed: the prefix of
+    its elements, UTF-8 or Latin-1, characters beyond ASCII as themselves or as references.
+    """
+    text, _ = repair.decoded(raw.masked)
+    bare = REFERENCE.sub(_character, PREFIX.sub(r"\1", text))
+    return hashlib.sha256(bare.encode("utf-8", "surrogatepass")).digest()
+
+
+def _character(reference: re.Match[str]) -> str:
+    """Return the character beyond ASCII that a reference means; others stay as they are."""
+    number = int(reference[1], 16) if reference[1] else int(reference[2])
+    is_beyond = ASCII < number <= sys.maxunicode
+    return chr(number) if is_beyond else reference[0]
 
 
 @functools.lru_cache(maxsize=64)

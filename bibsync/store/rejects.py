@@ -1,7 +1,7 @@
 """Table rejects: records that could not be stored, with their raw bytes, place and reason.
 
-Met again with the same bytes (005 and 008/00-05 aside) and reason, a reject is the same one: it is
-counted as met again, not reported as new.
+Met again with the same bytes and reason, a reject is the same one: it is counted as met again, not
+reported as new. marc.identity says which bytes don't count.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

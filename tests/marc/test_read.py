@@ -16,7 +16,7 @@ from made_up import (
     values,
 )
 
-from bibsync.marc import cut, read
+from bibsync.marc import cut, identity, read
 from bibsync.record import RawRecord
 from bibsync.reject import Reason, Reject
 
@@ -150,9 +150,40 @@ def test_a_reject_keeps_the_bytes_the_place_and_what_it_is_known_again_by():
         Reason.MISSING_CONTROL_NUMBER,
         "The record has no control number (001), so it can't be identified.",
         bad,
-        raws[1].identity,
+        identity(raws[1]),
         position=1,
     )
+
+
+DRESSES = {
+    "another prefix": lambda body: body.replace(b"marc:", b"m:").replace(b":marc=", b":m="),
+    "no prefix": lambda body: body.replace(b"marc:", b"").replace(b":marc=", b"="),
+    "references": lambda body: body.decode().encode("ascii", "xmlcharrefreplace"),
+    "hexadecimal": lambda body: body.replace("“".encode(), b"&#x201C;"),
+    "latin-1": lambda body: body.decode().encode("latin-1", "xmlcharrefreplace"),
+    "a later 005": lambda body: body.replace(b"20260101", b"20261231"),
+}
+STAMP = '<marc:controlfield tag="005">20260101120000.0</marc:controlfield>'
+
+
+@pytest.mark.parametrize("dress", DRESSES.values(), ids=DRESSES)
+@pytest.mark.parametrize(
+    "broken", ["", titled("two</marc:subfeld>")], ids=["without a number", "broken"]
+)
+def test_a_reject_is_known_again_however_the_page_is_dressed(broken, dress):
+    bad = record(STAMP + titled("Ein “Bär” in Zürich") + broken)
+
+    [once], [again] = cut(page(bad)), cut(dress(page(bad)))
+
+    assert isinstance(read(again), Reject)
+    assert once.data != again.data
+    assert identity(once) == identity(again)
+
+
+def test_rejects_that_differ_are_told_apart():
+    [one, other, third] = cut(page(*(record(titled(x)) for x in ("&#38;#38;", "&#38;", "&lt;"))))
+
+    assert 3 == len({identity(one), identity(other), identity(third)})
 
 
 def test_the_control_number_is_stripped_and_001_is_kept_as_received():
