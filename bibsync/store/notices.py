@@ -17,9 +17,9 @@ from typing import Any, Final
 
 import orjson
 
-from bibsync.store import Connection
+from bibsync.store import LET_GO, Connection
 
-LOCK = "select pg_advisory_xact_lock(hashtext('bibsync.notices'))"
+LOCK = f"select pg_advisory_xact_lock(hashtext('bibsync.notices')), {LET_GO}"
 TURN = "select pg_try_advisory_xact_lock(hashtext('bibsync.notices'), hashtext($1))"
 CURRENT = """
 select notice, kind, subject, began, ended, message, told, ended_told

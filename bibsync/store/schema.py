@@ -13,11 +13,11 @@ import structlog
 
 from bibsync import events
 from bibsync.errors import SchemaUnfit
-from bibsync.store import Connection
+from bibsync.store import LET_GO, Connection
 
 FOLDER = Path(__file__).parent / "migrations"
 
-LOCK = "select pg_advisory_xact_lock(hashtext('bibsync.migrations'))"
+LOCK = f"select pg_advisory_xact_lock(hashtext('bibsync.migrations')), {LET_GO}"
 CREATE = """
 create table if not exists schema_migrations (
     version integer primary key,

@@ -32,7 +32,10 @@ WITHIN_S = 240.0
 DEPOSED = 11
 UNAVAILABLE = 7
 CONNECTING_S = {"database_unavailable": store.ACQUIRE_S, "redis_unavailable": client.START_S}
-"""A run that was paused for longer while it connected, before it took over, gives up with these."""
+"""A run that was paused for longer while it connected, before it took over, gives up with these.
+
+So does one that connects while another stands still with the lock of enrolment and has not yet said
+to PostgreSQL that its statement is over: no timeout of a session begins before that."""
 FINE = {0, 3, 6, DEPOSED}
 """What a run may end with that wasn't deposed: 3 and 6 where its vendor errs."""
 LEASES_S = (2, 60)
@@ -127,7 +130,8 @@ async def paused(played: Scene, words: Sequence[str], point: Point | None, rando
     told = await _nobody_writes_late(played, since)
     abandoned = {tuple(row) for row in await played.conn.fetch(ABANDONED)}
     _judge(told, abandoned, first, ending.result(), paused_s=paused_s)
-    _judge(told, abandoned, other, others.result(), paused_s=0)
+    held_up_s = paused_s if trap and trap.struck and trap.struck.when is points.INSIDE else 0.0
+    _judge(told, abandoned, other, others.result(), paused_s=held_up_s)
     chosen = A_REQUEST if trap is None else points.RANDOM
     return f"{point or chosen}, exit {ending.result().code}"
 
