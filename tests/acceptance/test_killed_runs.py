@@ -14,9 +14,8 @@ from watched import LONG_AGO, Watched, library, served
 
 from bibsync.simulator import Faults
 
-FAULTS = "all,timeout=0,blank_quiet=0,other_prefix=0,no_prefix=0,latin1_declared=0"
-"""Everything but what only takes time (silence, quiet days that are asked for three times), and but
-for prefixes and encodings that change from answer to answer: a reject is known by its bytes."""
+FAULTS = "all,timeout=0,blank_quiet=0"
+"""Everything but what only takes time: silence, quiet days that are asked for three times."""
 KILLS = 4
 MOST_RUNS = 12
 """A window that a run gives up on is asked for by the next; more runs than this is no progress."""

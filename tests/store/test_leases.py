@@ -20,6 +20,7 @@ from bibsync.store import Pool, leases
 from bibsync.store.leases import Held, Holder
 
 SHORT = timedelta(seconds=0.6)
+SOON_S = 10.0
 
 
 @pytest.fixture
@@ -199,7 +200,7 @@ async def test_a_lost_lease_cancels_the_block(weak: Weak, key: Key, expire: Expi
     other = lease.this_process()
 
     async def work() -> None:
-        async with hold(weak, key, ttl=SHORT):
+        async with asyncio.timeout(SOON_S), hold(weak, key, ttl=SHORT):
             await expire(key)
             await weak.where.take(key, other, ttl=TTL)
             await asyncio.Event().wait()
