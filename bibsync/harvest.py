@@ -26,7 +26,7 @@ from typing import Protocol, Self
 
 import structlog
 
-from bibsync import events, fence, lease
+from bibsync import cancellation, events, fence, lease
 from bibsync.ask import BLANK_WAITS_S, Breakers, Inquiry
 from bibsync.choice import Memory
 from bibsync.collection import Collection
@@ -232,7 +232,7 @@ async def harvest(
                 async with _ended(run, tenure):
                     await run.go()
             outcome, problem = run.outcome, run.problem
-            lease.go_on_if_cancelled()
+            cancellation.go_on()
         except asyncio.CancelledError:
             told(Outcome.INTERRUPTED)
             raise
@@ -315,7 +315,7 @@ async def _ended(run: Run, tenure: Tenure) -> AsyncIterator[None]:
     """End the run's row when the block ends, also when it is cancelled or lost its lease."""
     try:
         yield
-        lease.go_on_if_cancelled()
+        cancellation.go_on()
         await run.end(run.outcome)
     except asyncio.CancelledError:
         with suppress(BibsyncError, TimeoutError):

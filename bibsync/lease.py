@@ -32,7 +32,7 @@ from typing import Protocol
 import psutil
 import structlog
 
-from bibsync import events, store
+from bibsync import cancellation, events, store
 from bibsync.errors import LeaseHeld, LeaseLost, first_of
 from bibsync.store import Connection, Pool, leases
 from bibsync.store.leases import Held, Holder
@@ -85,6 +85,7 @@ class Tenure:
         self._clock = clock or seconds
         self._renewed = self._clock()
         self._word = asyncio.Event()
+        self._over = False
         self.lost = False
 
     @property
@@ -97,16 +98,24 @@ class Tenure:
         self._renewed = began
         self._word.set()
 
+    def end(self) -> None:
+        """Note that nobody renews it any more."""
+        self._over = True
+        self._word.set()
+
     async def in_force(self) -> bool:
         """Return when the lease is surely held: True at once, False after it had to be renewed.
 
-        Where it was lost instead, the block that holds it is cancelled, and this with it.
+        Raises:
+            LeaseLost: nobody renews it any more. The block that holds it was cancelled then.
         """
         at_once = True
-        while self.left_s <= 0:
+        while not self._over and self.left_s <= 0:
             at_once = False
             self._word.clear()
             await self._word.wait()
+        if self._over:
+            raise LeaseLost("The lease is not renewed any more.")
         return at_once
 
 
@@ -219,11 +228,12 @@ async def hold(
             keeper = group.create_task(
                 _keep(where, key, tenure, ttl=ttl, random=random, clock=clock), name=f"lease {key}"
             )
+            keeper.add_done_callback(lambda _: tenure.end())
             yield tenure
             keeper.cancel()
             await asyncio.wait([keeper])
     except BaseExceptionGroup as failed:
-        go_on_if_cancelled()
+        cancellation.go_on()
         raise first_of(failed) from None
     finally:
         try:
@@ -238,17 +248,6 @@ async def _release(where: Leases, key: Key, holder: Holder, *, ttl: timedelta) -
     with suppress(*store.DISCONNECTED):
         async with within(ttl.total_seconds() / 3):
             await where.release(key, holder)
-
-
-def go_on_if_cancelled() -> None:
-    """Go on with a cancellation that came together with an error.
-
-    Before Python 3.13 a task group forgets it then; and it counts right only where the block
-    itself waits for the tasks, as every block here does.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 @asynccontextmanager
@@ -336,6 +335,7 @@ async def _keep(
     ttl_s = ttl.total_seconds()
     failed: BaseException | None = None
     while True:
+        cancellation.go_on()
         await asyncio.sleep(min(ttl_s / 3 * random.uniform(0.8, 1.0), max(tenure.left_s, 0)))
         began = clock()
         left_s = tenure.left_s

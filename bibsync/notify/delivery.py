@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from bibsync import events, lease, store
+from bibsync import cancellation, events, store
 from bibsync.notify import channel as channels, wording
 from bibsync.notify.channel import LIMIT_S, Channel, Undelivered
 from bibsync.store import Connection, Pool, notices
@@ -95,7 +95,7 @@ async def deliver(
             else:
                 old = [each for each in waiting if (each.ended or each.began) <= at - KEPT]
                 await _give_up(conn, channel, old, at)
-        lease.go_on_if_cancelled()  # before Python 3.12 a mail that is just sent swallows that
+        cancellation.go_on()  # before Python 3.12 a mail that is just sent swallows that
 
 
 async def sent(

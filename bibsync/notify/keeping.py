@@ -16,7 +16,7 @@ from typing import Any, Final
 import aiohttp
 import structlog
 
-from bibsync import events, lease, status, store
+from bibsync import cancellation, events, lease, status, store
 from bibsync.config import Config
 from bibsync.notify import channels, judgement, mail, web
 from bibsync.notify.channel import LIMIT_S, Channel
@@ -88,7 +88,7 @@ class _Keeper:
             await work
         except store.DISCONNECTED as error:
             await store.recover(self.pool, error)
-        lease.go_on_if_cancelled()
+        cancellation.go_on()
 
 
 async def keep(
@@ -192,7 +192,7 @@ async def _beat_on(keeper: _Keeper, bell: Bell) -> None:
         bell.good.clear()
         if heartbeat and not await sent(heartbeat, (), pace, limit_s=keeper.timing.limit_s):
             bell.good.set()
-        lease.go_on_if_cancelled()
+        cancellation.go_on()
         beaten = keeper.clock()
 
 

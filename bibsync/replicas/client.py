@@ -28,7 +28,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.backoff import NoBackoff
 
-from bibsync import events
+from bibsync import cancellation, events
 from bibsync.errors import RedisUnavailable
 from bibsync.replicas.address import Address
 
@@ -137,6 +137,7 @@ class Contact:
         now = self._clock()
         if now < self._not_before and not insist:
             raise Away
+        before = cancellation.count()
         if self.lost:  # this call alone finds out whether it is back
             self._not_before = now + RETRY_S
         try:
@@ -145,6 +146,7 @@ class Contact:
         except FAILURES as error:
             self._lose(error)
             raise Away from None
+        cancellation.go_on(before)
         self._not_before = -float("inf")
         if self.lost:
             self.lost = False

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
+from bibsync import cancellation
 from bibsync.errors import StoreUnavailable
 
 Connection = Any
@@ -183,19 +184,20 @@ async def acquire(pool: Pool) -> AsyncIterator[Connection]:
     A server that has fewer connections to give than the pool has places is no failure: those that
     there are go round.
 
-    A cancellation stays one, also where asyncpg can't clean up after it because the server is
-    silent: what that raises would look like an error of the database, to be tried again.
+    A cancellation stays one, also where it comes together with the connection, and where asyncpg
+    can't clean up after it because the server is silent: what that raises would look like an error
+    of the database, to be tried again.
     """
-    task = asyncio.current_task()
-    before = task.cancelling() if task else 0
+    before = cancellation.count()
     try:
         conn = await _borrowed(pool)
         try:
+            cancellation.go_on(before)
             yield conn
         finally:
             await pool.release(conn)
     except DISCONNECTED:
-        if task and task.cancelling() > before:
+        if cancellation.count() > before:
             raise asyncio.CancelledError from None
         raise
 

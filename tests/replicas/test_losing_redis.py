@@ -7,7 +7,7 @@ it when it is released.
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from random import Random
 from urllib.parse import parse_qsl, urlsplit
@@ -287,6 +287,27 @@ class Hand:
 async def _contact(url: str, clock: Callable[[], float]) -> AsyncIterator[Contact]:
     async with client.connected(address.read(url)) as contact:
         yield Contact(contact._client, clock=clock, limit_s=LIMIT_S)
+
+
+async def test_a_cancellation_that_comes_together_with_the_answer_is_not_forgotten():
+    """redis waits by asyncio.wait_for, which before Python 3.12 drops it then."""
+    asked = asyncio.Event()
+
+    class Late:
+        """A client that has its answer just as whoever waits for it is cancelled."""
+
+        async def pttl(self, _: str) -> int:
+            asked.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            return 1
+
+    working = asyncio.create_task(Contact(Late()).lasting_s("key"))
+    await asked.wait()
+    working.cancel()
+    await asyncio.wait([working])
+
+    assert working.cancelled()
 
 
 async def test_a_loss_is_said_once_and_a_return_once(redis_server: RedisServer):

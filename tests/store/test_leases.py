@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from random import Random
@@ -208,6 +208,46 @@ async def test_a_lost_lease_cancels_the_block(weak: Weak, key: Key, expire: Expi
     with pytest.raises(LeaseLost):
         await work()
     assert await weak.where.renew(key, other, ttl=TTL), "the new holder keeps it"
+
+
+async def test_who_asks_for_the_word_of_a_lease_that_is_lost_is_told(
+    weak: Weak, key: Key, expire: Expire
+):
+    """Also a task that nobody cancelled, or whose cancellation a library has dropped."""
+    other, asked = lease.this_process(), []
+
+    async def work() -> None:
+        async with asyncio.timeout(SOON_S), hold(weak, key, ttl=SHORT) as tenure:
+            tenure.renewed(-float("inf"))
+            asked.append(asyncio.create_task(tenure.in_force()))
+            await expire(key)
+            await weak.where.take(key, other, ttl=TTL)
+            await asyncio.Event().wait()
+
+    with pytest.raises(LeaseLost):
+        await work()
+    async with asyncio.timeout(SOON_S):
+        with pytest.raises(LeaseLost):
+            await asked[0]
+
+
+async def test_a_renewal_that_drops_its_cancellation_ends_all_the_same(weak: Weak, key: Key):
+    """redis waits by asyncio.wait_for, which before Python 3.12 drops it in the wrong moment."""
+    asked = asyncio.Event()
+
+    class Late:
+        """A back end that answers just as it is cancelled."""
+
+        take, release = weak.take, weak.release
+
+        async def renew(self, *_: object, **__: object) -> bool:
+            asked.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            return True
+
+    async with asyncio.timeout(SOON_S), hold(Late(), key, ttl=SHORT):
+        await asked.wait()
 
 
 async def test_a_cancellation_that_comes_together_with_a_lost_lease_is_not_forgotten(

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -43,6 +43,35 @@ async def test_a_database_that_does_not_exist_is_told_with_a_remedy(server):
 
     assert "does not exist" in error.message
     assert "createdb" in error.remedy
+
+
+async def test_a_cancellation_that_comes_together_with_the_connection_is_not_forgotten():
+    """asyncpg waits by asyncio.wait_for, which before Python 3.12 drops it then."""
+    asked, used, released = asyncio.Event(), [], []
+
+    class Late:
+        """A pool that has a connection to give just as whoever waits for it is cancelled."""
+
+        async def acquire(self, **_: object) -> str:
+            asked.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            return "a connection"
+
+        async def release(self, conn: str) -> None:
+            released.append(conn)
+
+    async def work() -> None:
+        async with store.acquire(Late()) as conn:
+            used.append(conn)
+
+    working = asyncio.create_task(work())
+    await asked.wait()
+    working.cancel()
+    await asyncio.wait([working])
+
+    assert working.cancelled()
+    assert ([], ["a connection"]) == (used, released)
 
 
 async def test_a_server_that_is_too_old_is_refused(server, monkeypatch):
