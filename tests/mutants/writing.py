@@ -256,6 +256,42 @@ FENCED = (
         tests=(of("tests/store/test_leases.py", "test_a_lost_lease_cancels_the_block"),),
     ),
     Mutant(
+        name="who waits for the word of a lost lease waits for ever",
+        guarantee=5,
+        mechanism="a lease that nobody renews any more ends all that ask for it",
+        edits=(
+            Edit(
+                "bibsync/lease.py",
+                "            keeper.add_done_callback(lambda _: tenure.end())\n",
+                "",
+            ),
+        ),
+        tests=(
+            of(
+                "tests/store/test_leases.py",
+                "test_who_asks_for_the_word_of_a_lease_that_is_lost_is_told",
+            ),
+        ),
+    ),
+    Mutant(
+        name="a cancellation that a library drops is forgotten",
+        guarantee=5,
+        mechanism="what was cancelled while it waited for a connection ends",
+        edits=(
+            Edit(
+                "bibsync/store/__init__.py",
+                "            cancellation.go_on(before)\n",
+                "",
+            ),
+        ),
+        tests=(
+            of(
+                "tests/store/test_pool.py",
+                "test_a_cancellation_that_comes_together_with_the_connection_is_not_forgotten",
+            ),
+        ),
+    ),
+    Mutant(
         name="a dead holder keeps its lease",
         guarantee=5,
         mechanism="a holder of this machine and boot that no longer exists is replaced at once",
