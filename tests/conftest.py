@@ -30,9 +30,10 @@ FEW_FILES = 3
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Say how many processes share the tests: as many as there are cores, and none for a few files.
+    """Say how many processes share the tests: three for two cores, and none for a few files.
 
-    A Redis that is somebody else's can't be shared. `--numprocesses` says it otherwise.
+    Many tests wait for other processes, so that a core has time for more than one. A Redis
+    that is somebody else's can't be shared. `--numprocesses` says it otherwise.
     """
     files = [each for each in config.args if each.partition("::")[0].endswith(".py")]
     few = len(files) == len(config.args) <= FEW_FILES
@@ -41,7 +42,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     ours = (
         os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     )
-    return min(len(ours), MOST_WORKERS) if len(ours) > 1 else 0
+    return min(len(ours) * 3 // 2, MOST_WORKERS) if len(ours) > 1 else 0
 
 
 @pytest.fixture(scope="session")

@@ -234,7 +234,13 @@ FENCED = (
         name="a process asks on although its lease ran out",
         guarantee=5,
         mechanism="no request goes out without a lease in force",
-        edits=(Edit("bibsync/lease.py", "while self.left_s <= 0:", "while self.left_s is None:"),),
+        edits=(
+            Edit(
+                "bibsync/lease.py",
+                "while not self._over and self.left_s <= 0:",
+                "while self.left_s is None:",
+            ),
+        ),
         tests=(
             of(
                 "tests/store/test_leases.py",
