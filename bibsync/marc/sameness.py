@@ -43,8 +43,11 @@ VALUE = 5
 READING = 16
 """How many bytes of a raw hash tell how the record was read; the others tell its masked bytes."""
 ASCII = 127
+"""The last character of ASCII."""
 PREFIX = re.compile(r"(</?)[^\s<>/:]+:")
+"""The beginning of a tag whose name has a prefix."""
 REFERENCE = re.compile(r"&#(?:x([0-9A-Fa-f]{1,6})|([0-9]{1,7}));")
+"""A character that is named by its number."""
 Value = tuple[bytes, int, int]
 Pieces = list[bytes | memoryview]
 

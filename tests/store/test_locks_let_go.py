@@ -2,12 +2,12 @@
 
 import pytest
 
-from bibsync.store import Connection, collections, requests, schedules
+from bibsync.store import Connection, collections, notices, requests, schedules, schema
 
 LIMIT = "show idle_in_transaction_session_timeout"
 
 
-@pytest.mark.parametrize("table", [collections, requests, schedules])
+@pytest.mark.parametrize("table", [collections, notices, requests, schedules, schema])
 async def test_a_session_that_falls_silent_with_a_shared_lock_is_ended(conn: Connection, table):
     before = await conn.fetchval(LIMIT)
     async with conn.transaction():
