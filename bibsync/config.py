@@ -6,7 +6,7 @@ that it names are read. How values are written, and their ranges, is the matter 
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection as Names, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from bibsync.collection import Collection, Sync
-from bibsync.errors import ConfigInvalid
+from bibsync.errors import ConfigInvalid, NotFound
 from bibsync.settings import addresses, file, keys, places, shapes, values
 from bibsync.settings.layers import Layers, Origin, Section, Setting, Shown, Table
 from bibsync.settings.shapes import Cleanup, Daemon, Database, Log, Notify, Redis, Schedule, Web
@@ -67,6 +67,20 @@ class Config:
     notify: Notify
     warnings: tuple[str, ...] = field(compare=False)
     shown: tuple[Shown, ...] = field(compare=False, repr=False)
+
+    def chosen(self, names: Names[str] | None) -> list[Collection]:
+        """Return the collections of these names, all where there are none, in the file's order.
+
+        Raises:
+            NotFound: a name stands nowhere in the configuration.
+        """
+        known = [each.name for each in self.collections]
+        for name in names or ():
+            if name not in known:
+                there = ", ".join(f'"{each}"' for each in known) or "none"
+                sentence = f'There is no collection "{name}".'
+                raise NotFound(sentence, remedy=f"The configuration has: {there}.")
+        return [each for each in self.collections if not names or each.name in names]
 
 
 def find(option: Path | None, environ: Mapping[str, str]) -> Path | None:

@@ -3,7 +3,6 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
 import structlog
@@ -15,7 +14,6 @@ from bibsync.settings.keys import JOBS_KNOWN
 from bibsync.store import Connection, Pool, collections, requests, schedules
 from bibsync.store.schedules import Row
 
-UTC_ZONE = ZoneInfo("UTC")
 HOUR = timedelta(hours=1)
 DAY = 24 * HOUR
 
@@ -61,9 +59,9 @@ async def shown(conn: Connection, name: str) -> dict:
     return found[name]
 
 
-async def edit(conn: Connection, name: str, **changes: object) -> None:
+async def edit(conn: Connection, config: Config, name: str, **changes: object) -> None:
     async with conn.transaction():
-        await timetable.edit(conn, name, changes, zone=UTC_ZONE, by="anna")
+        await timetable.edit(conn, name, changes, config=config, by="anna")
 
 
 async def only(conn: Connection, name: str, *, ago: timedelta = DAY) -> None:
@@ -114,8 +112,9 @@ async def test_what_the_file_says_replaces_what_is_built_in_and_is_followed(conn
 async def test_an_edit_stays_whatever_the_file_says_later_and_the_difference_is_shown(
     conn, tmp_path
 ):
-    await seeded(conn, configured(tmp_path))
-    await edit(conn, "purchases", cron="0 6 * * *", expires="2h")
+    config = configured(tmp_path)
+    await seeded(conn, config)
+    await edit(conn, config, "purchases", cron="0 6 * * *", expires="2h")
 
     await seeded(
         conn, configured(tmp_path, '[[schedules]]\njob = "purchases"\ncron = "0 5 * * *"\n')
@@ -137,15 +136,15 @@ async def test_an_edit_stays_whatever_the_file_says_later_and_the_difference_is_
 
 async def test_an_edit_that_is_taken_back_is_none(conn, config):
     await seeded(conn, config)
-    await edit(conn, "purchases", enabled=False)
-    await edit(conn, "purchases", enabled=True)
+    await edit(conn, config, "purchases", enabled=False)
+    await edit(conn, config, "purchases", enabled=True)
 
     assert "config" == (await shown(conn, "purchases"))["origin"]
 
 
 async def test_a_schedule_that_somebody_made_stays_until_it_is_reset(conn, config):
     await seeded(conn, config)
-    await edit(conn, "weekly", job="purchases", cron="@weekly", collections=["main"])
+    await edit(conn, config, "weekly", job="purchases", cron="@weekly", collections=["main"])
     await seeded(conn, config)
 
     made = await shown(conn, "weekly")
@@ -199,8 +198,8 @@ async def test_a_slot_that_comes_too_late_is_dropped_and_said(
 ):
     two_hours_ago = datetime.now(UTC) - 2 * HOUR
     await seeded(conn, config)
-    await edit(conn, "purchases", cron=f"{two_hours_ago.minute} {two_hours_ago.hour} * * *")
-    await edit(conn, "purchases", **change)
+    await edit(conn, config, "purchases", cron=f"{two_hours_ago.minute} {two_hours_ago.hour} * * *")
+    await edit(conn, config, "purchases", **change)
     await only(conn, "purchases", ago=3 * HOUR)
 
     with structlog.testing.capture_logs() as logged:
@@ -217,7 +216,7 @@ async def test_an_edit_begins_with_the_next_slot(pool: Pool, conn, config):
     await seeded(conn, config)
     await only(conn, "purchases")
 
-    await edit(conn, "purchases", cron="* * * * *")
+    await edit(conn, config, "purchases", cron="* * * * *")
     row = (await rows(conn))["purchases"]
 
     assert timetable.next_slot(row, row.counted_from) > row.counted_from
@@ -226,11 +225,11 @@ async def test_an_edit_begins_with_the_next_slot(pool: Pool, conn, config):
 
 async def test_enabling_does_not_catch_up_on_what_was_disabled(pool: Pool, conn, config):
     await seeded(conn, config)
-    await edit(conn, "purchases", enabled=False)
+    await edit(conn, config, "purchases", enabled=False)
     await only(conn, "purchases")
     disabled = await timetable.fire_due(pool, by="r1")
 
-    await edit(conn, "purchases", enabled=True)
+    await edit(conn, config, "purchases", enabled=True)
     enabled = await timetable.fire_due(pool, by="r1")
 
     assert () == disabled.fired == enabled.fired
@@ -242,7 +241,7 @@ async def test_a_slot_of_times_that_were_edited_meanwhile_is_not_claimed(conn, c
     seen = (await rows(conn))["purchases"]
     now = await schedules.now(conn)
     slot = timetable.due_slot(seen, now)
-    await edit(conn, "purchases", retries=1)
+    await edit(conn, config, "purchases", retries=1)
 
     assert slot is not None
     assert not await schedules.claim(conn, seen, slot)
@@ -250,9 +249,10 @@ async def test_a_slot_of_times_that_were_edited_meanwhile_is_not_claimed(conn, c
 
 async def test_a_one_off_fires_once(pool: Pool, conn, config):
     await seeded(conn, config)
-    at = datetime.now(UTC) - timedelta(seconds=5)
-    await edit(conn, "tonight", job="snapshot", at=at)
+    at = await schedules.now(conn) + HOUR
+    await edit(conn, config, "tonight", job="snapshot", at=at)
     await only(conn, "tonight")
+    await conn.execute("update schedules set once_at = once_at - interval '61 minutes'")
 
     first, second = [await timetable.fire_due(pool, by="r1") for _ in range(2)]
 
@@ -263,16 +263,16 @@ async def test_a_one_off_fires_once(pool: Pool, conn, config):
 
 async def test_a_one_off_is_of_its_schedules_time_zone(conn, config):
     await seeded(conn, config)
-    moment = datetime(2026, 7, 1, 4)  # noqa: DTZ001 - as the file has it
+    moment = datetime(2096, 7, 1, 4)  # noqa: DTZ001 - as the file has it
 
-    await edit(conn, "once", job="purchases", at=moment, timezone="America/Chicago")
+    await edit(conn, config, "once", job="purchases", at=moment, timezone="America/Chicago")
 
-    assert "2026-07-01T09:00:00Z" == (await shown(conn, "once"))["at"]
+    assert "2096-07-01T09:00:00Z" == (await shown(conn, "once"))["at"]
 
 
 async def test_fired_by_hand_it_is_a_persons_wish_also_where_it_is_disabled(conn, config):
     await seeded(conn, config)
-    await edit(conn, "purchases", enabled=False, collections=["kids"])
+    await edit(conn, config, "purchases", enabled=False, collections=["kids"])
 
     async with conn.transaction():
         _, numbers = await timetable.fire_now(conn, "purchases", trigger="person", by="anna")
@@ -302,8 +302,9 @@ async def test_only_enabled_collections_are_asked_for_and_none_before_its_vendor
 
 async def test_jitter_spreads_the_collections(pool: Pool, conn, tmp_path):
     names = tuple(f"library {number}" for number in range(30))
-    await seeded(conn, configured(tmp_path, names=names))
-    await edit(conn, "purchases", jitter="1h")
+    config = configured(tmp_path, names=names)
+    await seeded(conn, config)
+    await edit(conn, config, "purchases", jitter="1h")
     await only(conn, "purchases")
 
     await timetable.fire_due(pool, by="r1")
@@ -368,7 +369,7 @@ async def test_an_edit_without_meaning_changes_nothing(conn, config, changes, wo
     before = (await seeded(conn, config))["purchases"]
 
     with pytest.raises(UsageWrong, match=words):
-        await edit(conn, "purchases", **changes)
+        await edit(conn, config, "purchases", **changes)
 
     assert before == (await rows(conn))["purchases"]
 
@@ -377,7 +378,7 @@ async def test_unknown_schedules_are_named(conn, config):
     await seeded(conn, config)
 
     with pytest.raises(NotFound, match="nightly") as told:
-        await edit(conn, "nightly", cron="* * * * *")
+        await edit(conn, config, "nightly", cron="* * * * *")
     with pytest.raises(NotFound):
         await timetable.fire_now(conn, "nightly", trigger="person", by="anna")
     with pytest.raises(NotFound):
@@ -389,12 +390,37 @@ async def test_a_schedule_without_a_time_is_refused(conn, config):
     await seeded(conn, config)
 
     with pytest.raises(UsageWrong, match="no time"):
-        await edit(conn, "nightly", job="purchases")
+        await edit(conn, config, "nightly", job="purchases")
+
+
+@pytest.mark.parametrize("change", [{"at": datetime(2026, 1, 1, tzinfo=UTC)}, {"enabled": True}])
+async def test_a_schedule_that_would_never_fire_again_is_refused(conn, config, change):
+    await seeded(conn, config)
+    at = await schedules.now(conn) + HOUR
+    await edit(conn, config, "tonight", job="snapshot", at=at)
+    await conn.execute("update schedules set once_at = once_at - interval '61 minutes'")
+    before = (await rows(conn))["tonight"]
+
+    with pytest.raises(UsageWrong, match=r"would never fire: its time, \S+, is over"):
+        await edit(conn, config, "tonight", **change)
+
+    assert before == (await rows(conn))["tonight"]
+    await edit(conn, config, "tonight", enabled=False)
+
+
+async def test_a_schedule_of_a_collection_that_nobody_has_is_refused(conn, config):
+    before = (await seeded(conn, config))["purchases"]
+
+    with pytest.raises(NotFound, match='no collection "nobody"') as told:
+        await edit(conn, config, "purchases", collections=["main", "nobody"])
+
+    assert '"main", "kids"' in told.value.remedy
+    assert before == (await rows(conn))["purchases"]
 
 
 async def test_a_collection_is_next_due_by_the_nearest_schedule_that_has_it(conn, config):
     await seeded(conn, config)
-    await edit(conn, "often", job="purchases", cron="*/5 * * * *", collections=["main"])
+    await edit(conn, config, "often", job="purchases", cron="*/5 * * * *", collections=["main"])
     found = (await rows(conn)).values()
     now = await schedules.now(conn)
 

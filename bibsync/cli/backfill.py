@@ -58,7 +58,7 @@ def backfill(
         raise UsageWrong("--queue excludes --wait-lock: nobody waits for a request.")
     waiting = span(wait_lock, name="--wait-lock") if wait_lock else timedelta(0)
     config = configuration()
-    chosen = syncing.chosen_of(config, collection)
+    chosen = config.chosen(collection)
     if queue:
         queued.leave(config, chosen, order, json=json)
         return

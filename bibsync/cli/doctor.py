@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bibsync import events, examination
-from bibsync.cli import completion, context, syncing
+from bibsync.cli import completion, context
 from bibsync.cli.context import DEBUG, Json, configuration
 from bibsync.cli.text import flush, out, out_json, printable, say, table
 from bibsync.errors import ConfigInvalid
@@ -42,7 +42,7 @@ def doctor(
         if json:
             _tell_invalid(error)
         raise
-    chosen = syncing.chosen_of(config, collection)
+    chosen = config.chosen(collection)
     events.configure("debug" if DEBUG.on else "error", config.log.format)
     counts: Counter[State] = Counter()
 

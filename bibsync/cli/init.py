@@ -137,7 +137,7 @@ def _fit(key: str, written: str, folder: Path) -> str:
         around = folder.absolute()
         return str(file.relative_to(around) if file.is_relative_to(around) else file)
     except Unfit as unfit:
-        raise UsageWrong(f"{option} {unfit}.") from None
+        raise UsageWrong(values.sentence(f"{option} {unfit}")) from None
 
 
 def _unasked(answers: dict[str, str]) -> Draft:

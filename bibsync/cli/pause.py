@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bibsync import store
-from bibsync.cli import completion, context, syncing
+from bibsync.cli import completion, context
 from bibsync.cli.context import Json, configuration
 from bibsync.cli.text import local, out, out_json, printable, say
 from bibsync.config import Config
@@ -71,7 +71,7 @@ def demanded(config: Config, names: list[str] | None, *, every: bool, command: s
     """
     if bool(names) == every:
         raise UsageWrong(f"{command} needs either --collection NAME or --all.")
-    return [each.name for each in syncing.chosen_of(config, names)]
+    return [each.name for each in config.chosen(names)]
 
 
 async def _pause(

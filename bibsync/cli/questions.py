@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from bibsync.cli.context import Interrupted
 from bibsync.cli.text import say
-from bibsync.settings.values import Unfit
+from bibsync.settings.values import Unfit, sentence
 
 NOTHING_WRITTEN = "Nothing was written."
 
@@ -48,7 +48,7 @@ def ask(
         try:
             return check(written.strip() or default)
         except Unfit as unfit:
-            say(f"  That {unfit}.")
+            say(sentence(f"  That {unfit}"))
 
 
 def _line(prompt: str) -> str:

@@ -86,7 +86,7 @@ def run_once(
     if queue and (dry_run or wait_lock):
         raise UsageWrong("--queue excludes --dry-run and --wait-lock: nobody waits for a request.")
     config = configuration()
-    chosen = syncing.chosen_of(config, collection)
+    chosen = config.chosen(collection)
     if not chosen:
         if config.path is None:
             raise ConfigInvalid((NO_FILE,), remedy="Write one, see README, or give --config FILE.")

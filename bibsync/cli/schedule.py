@@ -49,6 +49,8 @@ def list_(
     for each in documents:
         if times:
             _show_times(each, config)
+        if each["collections"]:
+            say(printable(_told_whose(each)))
         if each["origin"] == "edited":
             say(printable(_told_edited(each)))
 
@@ -185,7 +187,7 @@ def reset(name: Name) -> None:
 
 def _edit(name: str, changes: dict[str, object]) -> None:
     async def edit(conn: Connection, config: Config) -> None:
-        await timetable.edit(conn, name, changes, zone=config.timezone, by=context.person())
+        await timetable.edit(conn, name, changes, config=config, by=context.person())
 
     _changed(edit)
     _show_one(name)
@@ -221,6 +223,8 @@ def _show_one(name: str) -> None:
     [document] = [each for each in context.run(_listed(config)) if each["name"] == name]
     out(printable(f"{name}: {_due(document)}, {document['timezone']}."))
     _show_times(document, config)
+    if document["collections"]:
+        say(printable(_told_whose(document)))
 
 
 def _show_times(document: dict[str, Any], config: Config) -> None:
@@ -251,6 +255,11 @@ def _cells(document: dict[str, Any]) -> tuple[object, ...]:
     )
 
 
+def _told_whose(document: dict[str, Any]) -> str:
+    """Say which collections a schedule is about, where not about all."""
+    return f"{document['name']} is about {_said(document['collections'])} only."
+
+
 def _told_edited(document: dict[str, Any]) -> str:
     """Say who edited a schedule, and what the configuration says instead."""
     name, by = document["name"], document["edited_by"]
@@ -263,4 +272,6 @@ def _told_edited(document: dict[str, Any]) -> str:
 def _said(value: object) -> str:
     if value is None:
         return "not set"
+    if isinstance(value, list):
+        return ", ".join(f'"{each}"' for each in value) or "all"
     return str(value).lower() if isinstance(value, bool) else str(value)

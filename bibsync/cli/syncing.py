@@ -12,7 +12,6 @@ from bibsync.cli import context, progress, report
 from bibsync.cli.context import DEBUG
 from bibsync.collection import Collection
 from bibsync.config import Config
-from bibsync.errors import NotFound
 from bibsync.harvest import Means
 from bibsync.run import Order, Summary, Tally, exit_code
 from bibsync.sources import open_source
@@ -23,22 +22,6 @@ SPARE_CONNECTIONS = 2
 MOST_CONNECTIONS = 24
 """Runs wait for each other's connections; a server of 100 serves four such processes."""
 STOPPED = "Stopped. What was stored stays stored; run again and it goes on from there."
-
-
-def chosen_of(config: Config, names: list[str] | None) -> list[Collection]:
-    """Return the collections of these names, all where there are none, in the file's order.
-
-    Raises:
-        NotFound: a name stands nowhere in the configuration.
-    """
-    known = {each.name: each for each in config.collections}
-    for name in names or ():
-        if name not in known:
-            there = ", ".join(f'"{each}"' for each in known) or "none"
-            raise NotFound(
-                f'There is no collection "{name}".', remedy=f"The configuration has: {there}."
-            )
-    return [each for each in config.collections if not names or each.name in names]
 
 
 def foreground(

@@ -95,6 +95,11 @@ def suggestion(unknown: str, known: Sequence[str], *, likeness: float = 0.6) -> 
     return "" if near is None else f"; did you mean {quote(near)}?"
 
 
+def sentence(words: str) -> str:
+    """Return the words with a full stop, or as they are where a suggestion's question ends them."""
+    return words if words.endswith("?") else f"{words}."
+
+
 def nearest(unknown: str, known: Sequence[str], *, likeness: float = 0.6) -> str | None:
     """Return the known word most like `unknown`, None where none is at least so like it (0..1)."""
     by_fold = {word.casefold(): word for word in known}

@@ -89,36 +89,50 @@ async def seed(conn: Connection, config: Config) -> None:
 
 
 async def edit(
-    conn: Connection, name: str, changes: Mapping[str, object], *, zone: ZoneInfo, by: str
+    conn: Connection, name: str, changes: Mapping[str, object], *, config: Config, by: str
 ) -> None:
     """Give a schedule other terms, or make one, inside one transaction.
 
-    `changes` are keys and values as the file has them in `[[schedules]]`; `zone` is that of a
-    new schedule that names none. In force at once on every replica, from the next slot on. One
-    that is again as it is configured is no longer an edited one.
+    `changes` are keys and values as the file has them in `[[schedules]]`; a new schedule that
+    names no time zone has the configuration's. In force at once on every replica, from the next
+    slot on. One that is again as it is configured is no longer an edited one.
 
     Raises:
         UsageWrong: a change has no meaning; all of them are named.
-        NotFound: there is no such schedule, and `changes` names no job for a new one.
+        NotFound: there is no such schedule, and `changes` names no job for a new one; or they
+            name a collection that the configuration doesn't have.
     """
     await conn.execute(schedules.LOCK)
     row = next((each for each in await schedules.all_rows(conn) if each.name == name), None)
     if row is None and "job" not in changes:
         raise await _unknown(conn, name)
     read = read_changes(changes)
-    before = row.terms if row else terms_of(Schedule(name=name, job=read["job"], timezone=zone))
+    config.chosen(read.get("collections"))
+    made = Schedule(name=name, job=read.get("job", ""), timezone=config.timezone)
+    before = row.terms if row else terms_of(made)
     if "cron" in read:
         read["once_at"] = None
     elif "once_at" in read:
         read["cron"] = None
     after = replace(before, **read)
-    if after.enabled and after.cron is None and after.once_at is None:
-        raise UsageWrong(f'Schedule "{name}" has no time.', remedy="Give it one of cron and at.")
     after = at_in_zone(after, ZoneInfo(after.timezone))
+    if after.enabled:
+        _demand_times(name, after, await schedules.now(conn))
     known = row.configured if row else None
     noted = orjson.dumps(known).decode() if known is not None else None
     same = known == orjson.loads(after.written)
     await schedules.put(conn, name, after, configured=noted, edited_by=None if same else by)
+
+
+def _demand_times(name: str, terms: Terms, now: datetime) -> None:
+    """Refuse terms by which a schedule would never fire: an edited one is counted from now on."""
+    if terms.cron is None and terms.once_at is None:
+        raise UsageWrong(f'Schedule "{name}" has no time.', remedy="Give it one of cron and at.")
+    if terms.once_at is not None and terms.once_at <= now:
+        raise UsageWrong(
+            f'Schedule "{name}" would never fire: its time, {utc_text(terms.once_at)}, is over.',
+            remedy="Give it a later one; `bibsync schedule run` fires a schedule at once.",
+        )
 
 
 async def reset(conn: Connection, name: str, config: Config) -> bool:

@@ -74,7 +74,8 @@ def read_changes(changes: Mapping[str, object]) -> dict[str, Any]:
     if "cron" in changes and "at" in changes:
         problems.append("cron and at exclude each other")
     if problems:
-        raise UsageWrong(f"{'; '.join(problems)}.", remedy="Nothing was changed; correct it.")
+        wrong = values.sentence("; ".join(problems))
+        raise UsageWrong(wrong, remedy="Nothing was changed; correct it.")
     if "timezone" in read:
         read["timezone"] = read["timezone"].key
     if "at" in read:

@@ -50,7 +50,7 @@ def read(
     if problems:
         known = ", ".join(fields) or "nothing"
         raise UsageWrong(
-            f"In the {what}: {'; '.join(problems)}.",
+            values.sentence(f"In the {what}: {'; '.join(problems)}"),
             remedy=f"Nothing was changed; correct it. The {what} takes: {known}.",
         )
     return found

@@ -38,8 +38,8 @@ async def edit(asked: Asked) -> Answer:
     """Change a schedule, from its next time on; or make one, where a job is named."""
     if not asked.body:
         raise UsageWrong("The body names nothing to change.", remedy="See /v1/openapi.json.")
-    zone, name = asked.daemon.config.timezone, fields.text("").read(asked.path["name"])
-    await timetable.edit(asked.conn, name, asked.body, zone=zone, by=asked.by)
+    config, name = asked.daemon.config, fields.text("").read(asked.path["name"])
+    await timetable.edit(asked.conn, name, asked.body, config=config, by=asked.by)
     return Answer(await _one(asked, name))
 
 

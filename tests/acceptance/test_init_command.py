@@ -271,7 +271,7 @@ async def test_a_wrong_answer_is_told_and_asked_for_again(fresh: Installation):
         await talk.sees("That must be an address that begins with https:// or http://.")
         await talk.answers(BASE, "https://partner.example")
         await talk.answers(ZONE, "Americas/Chicago")
-        await talk.sees('which is no time zone; did you mean "America/Chicago"?.')
+        await talk.sees('which is no time zone; did you mean "America/Chicago"?\r\n')
         await talk.answers(ZONE, "Asia/Tokyo")
         await talk.answers(DATABASE, "mysql://x")
         await talk.sees("That must be an address that begins with postgresql://")
