@@ -13,13 +13,13 @@ from bibsync.cli.report import counted
 from bibsync.cli.text import lasted, local, out, out_json, printable, say, table
 from bibsync.config import Config
 from bibsync.errors import NotFound, UsageWrong
-from bibsync.run import METADATA, PURCHASES, Outcome
+from bibsync.run import Outcome
+from bibsync.settings.keys import JOBS_KNOWN
 from bibsync.settings.moments import moment
 from bibsync.store import rejects, runs
 
 app = typer.Typer(no_args_is_help=True, help="Look at what was run.\n\nbibsync runs list")
 
-STREAMS = (PURCHASES, METADATA)
 OUTCOMES = (*Outcome, runs.RUNNING)
 MOST = 1_000_000
 NAMED = 10
@@ -38,8 +38,8 @@ def list_(
         str | None,
         typer.Option(
             metavar="STREAM",
-            help=" or ".join(STREAMS),
-            autocompletion=completion.words(*STREAMS),
+            help=", ".join(JOBS_KNOWN),
+            autocompletion=completion.words(*JOBS_KNOWN),
         ),
     ] = None,
     outcome: Annotated[
@@ -62,7 +62,7 @@ def list_(
 
     bibsync runs list --collection "Springfield cloudLibrary" --outcome failed
     """
-    _demand(stream, STREAMS, "stream")
+    _demand(stream, JOBS_KNOWN, "stream")
     _demand(outcome, OUTCOMES, "outcome")
     begun = moment(since, name="--since", now=datetime.now(UTC))
     config = configuration()
@@ -90,16 +90,20 @@ def show(
     config = configuration()
     row, met = context.run(_one(config, number))
     if json:
-        found = {"rejects_first_met": len(met), "reject_ids": met}
+        found = {"rejects_first_met": len(met), "reject_ids": met, "result": runs.result(row)}
         out_json(runs.document(row) | {"records_changed": row["records_changed"]} | found)
         return
     _tell(row, config.timezone)
-    out(_first_met(met))
+    if row["name"] is None:
+        _tell_result(row)
+    else:
+        _tell_counted(row, met)
 
 
 def _tell(row: Any, zone: tzinfo) -> None:
-    """Say what a run was, what stopped it, and what it did."""
-    out(f"Run {row['run']} of {printable(row['name'])}, {row['stream']}: {_outcome(row)}")
+    """Say what a run was, what stopped it, and how long it took."""
+    whose = f"of {printable(row['name'])}, {row['stream']}" if row["name"] else row["stream"]
+    out(f"Run {row['run']}{' ' if row['name'] else ', '}{whose}: {_outcome(row)}")
     if problem := runs.problem(row):
         out(printable(f"{problem['message']} [{problem['code']}]"))
         out(printable(problem["remedy"]))
@@ -110,12 +114,31 @@ def _tell(row: Any, zone: tzinfo) -> None:
         out(f"Ended {local(row['finished'], zone)}, after {took}.")
     if row["caught_up_to"]:
         out(f"Caught up to {local(row['caught_up_to'], zone)}.")
+
+
+def _tell_counted(row: Any, met: list[int]) -> None:
+    """Say what a run of a collection did."""
     out()
     for name in runs.COUNTERS:
         out(f"{name.replace('_', ' '):<12} {row[name]}")
     out()
     if count := row["records_changed"]:
         out(f"{counted(count, 'record')} changed; the version before is kept of each.")
+    out(_first_met(met))
+
+
+def _tell_result(row: Any) -> None:
+    """Say what a job came to: what was found, what was counted; JSON has all of it."""
+    result = runs.result(row) or {}
+    if findings := result.get("findings"):
+        out()
+        for each in findings:
+            whose = f"{each['collection']}: " if each["collection"] else ""
+            out(printable(f"{each['state']:<8} {each['check']:<20} {whose}{each['message']}"))
+    if numbers := {name: value for name, value in result.items() if isinstance(value, int)}:
+        out()
+        for name, value in numbers.items():
+            out(f"{name.replace('_', ' '):<20} {value}")
 
 
 async def _listed(config: Config, name: str | None, chosen: dict[str, Any]) -> list[Any]:

@@ -42,9 +42,26 @@ from runs
 where outcome = 'succeeded' and stream = 'purchases' and (requests > 0 or received = 0)
 group by collection
 """
-LISTED = """
-select r.*, c.name
+COUNTERS = (
+    "windows", "blank", "pages", "requests", "retries", "received", "new", "changed",
+    "unchanged", "rejected", "new_rejects", "doubles", "shifts", "unanswered",
+)  # fmt: skip
+COUNTED = ", ".join(f"r.{name}" for name in COUNTERS)
+COUNTED_NOTHING = ", ".join("0" for _ in COUNTERS)
+EACH = f"""
+select r.run, c.name, r.collection, r.stream, r.trigger, r.replica, r.started, r.finished,
+       r.outcome, r.caught_up_to, r.problem, null::json as result, {COUNTED}
 from runs r join collections c using (collection)
+union all
+select q.request, null, null, q.job, q.trigger, q.replica, q.started, q.finished,
+       case q.outcome when 'cancelled' then 'interrupted' else q.outcome end,
+       null, q.problem, q.result, {COUNTED_NOTHING}
+from requests q
+where q.collection is null and q.started is not null and q.state <> 'waiting'
+"""  # noqa: S608 - of constants
+"""Runs, and jobs about all collections as if they were runs: their numbers are of one sequence."""
+LISTED = f"""
+select r.* from ({EACH}) r
 where ($1::int is null or r.collection = $1) and ($2::text is null or r.stream = $2)
   and ($3::text is null or coalesce(r.outcome, 'running') = $3)
   and ($4::timestamptz is null or r.started >= $4)
@@ -52,14 +69,14 @@ where ($1::int is null or r.collection = $1) and ($2::text is null or r.stream =
   and ($8::boolean is null or (r.finished is null) = $8)
 order by r.started desc, r.run desc
 limit $5
-"""
-ONE = """
-select r.*, c.name,
+"""  # noqa: S608 - of constants
+ONE = f"""
+select r.*,
        (select count(*) from record_versions v
         where v.collection = r.collection and v.replaced_by = r.run) as records_changed
-from runs r join collections c using (collection)
+from ({EACH}) r
 where r.run = $1
-"""
+"""  # noqa: S608 - of constants
 BY_DAY = """
 select (finished at time zone 'UTC')::date as day, count(*) as runs,
        count(*) filter (where outcome in ('failed', 'partial')) as failed_runs,
@@ -70,10 +87,6 @@ select (finished at time zone 'UTC')::date as day, count(*) as runs,
        coalesce(sum(rejected) filter (where stream = 'purchases'), 0) as rejected
 from runs where finished >= $1 group by 1
 """
-COUNTERS = (
-    "windows", "blank", "pages", "requests", "retries", "received", "new", "changed",
-    "unchanged", "rejected", "new_rejects", "doubles", "shifts", "unanswered",
-)  # fmt: skip
 RUNNING = "running"
 """What the list calls runs that have no outcome yet."""
 
@@ -171,8 +184,10 @@ async def listed(
     before: tuple[datetime, int] | None = None,
     limit: int = 50,
 ) -> list[Any]:
-    """Return runs, newest first; None matches everything, `RUNNING` those that haven't ended.
+    """Return runs, and jobs that are about all collections, newest first.
 
+    None matches everything, `RUNNING` those that haven't ended. A job has no collection, its name
+    as stream, and is among them once it has begun; one that waits for another try isn't.
     `active` says whether they are still to end; `before` is start and number of the last one seen.
     """
     last = before or (None, None)
@@ -212,6 +227,12 @@ def document(row: Any) -> dict[str, Any]:
         "started": utc_text(row["started"]),
         "finished": utc_text(row["finished"]),
     }
+
+
+def result(row: Any) -> dict[str, Any] | None:
+    """Return what a job that is about all collections came to; None of any other run."""
+    found: dict[str, Any] | None = orjson.loads(row["result"]) if row["result"] else None
+    return found
 
 
 def problem(row: Any) -> dict[str, Any] | None:

@@ -56,10 +56,16 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """A slot that came, and how many seconds late."""
+    """A slot that came, how many seconds late, and how many requests it came to.
+
+    `passed_over` says why nothing is done for it, None where it fired.
+    """
 
     schedule: str
+    slot: datetime
     late_s: float
+    requests: int = 0
+    passed_over: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,17 +188,18 @@ async def fire_due(pool: Pool, *, by: str) -> Tick:
             slot = due_slot(row, now)
             if slot is not None:
                 async with conn.transaction():
-                    fired += await _fire(conn, row, slot, now, by)
+                    came = await _fire(conn, row, slot, now, by)
+                fired += _told(came)
     following = [next_slot(row, now) for row in rows]
     waits = [slot - now for slot in following if slot is not None]
     return Tick(tuple(fired), min(waits, default=None))
 
 
-async def _fire(conn: Connection, row: Row, slot: datetime, now: datetime, by: str) -> list[Fired]:
-    """Claim a slot and ask for its work, or say that it is passed over."""
+async def _fire(conn: Connection, row: Row, slot: datetime, now: datetime, by: str) -> Fired | None:
+    """Claim a slot and ask for its work, or pass it over; None: another replica has it."""
     await conn.execute(schedules.LOCK)
     if not await schedules.claim(conn, row, slot):
-        return []
+        return None
     late_s = (now - slot).total_seconds()
     why = _passed_over(row.terms, late_s)
     firing = await firings.fire(
@@ -205,23 +212,28 @@ async def _fire(conn: Connection, row: Row, slot: datetime, now: datetime, by: s
         outcome="dropped" if why else None,
     )
     if firing is None:
-        return []
+        return None
     if why:
-        log.warning(events.SLOT_MISSED, schedule=row.name, slot=utc_text(slot), because=why)
-        return []
+        return Fired(row.name, slot, late_s, passed_over=why)
     by_schedule = f"schedule {row.name}"
     asked = _asked(
         row, slot, firing, trigger="schedule", by=by_schedule, priority=requests.SCHEDULED
     )
     numbers = await _ask(conn, row.terms, slot, row.terms.jitter, asked)
-    log.info(
-        events.SCHEDULE_FIRED,
-        schedule=row.name,
-        slot=utc_text(slot),
-        late_s=round(late_s, 3),
-        requests=len(numbers),
-    )
-    return [Fired(row.name, late_s)]
+    return Fired(row.name, slot, late_s, len(numbers))
+
+
+def _told(came: Fired | None) -> list[Fired]:
+    """Tell what a slot came to, once it is committed; return it where it fired."""
+    if came is None:
+        return []
+    slot = {"schedule": came.schedule, "slot": utc_text(came.slot)}
+    if came.passed_over:
+        log.warning(events.SLOT_MISSED, **slot, because=came.passed_over)
+        return []
+    late_s = round(came.late_s, 3)
+    log.info(events.SCHEDULE_FIRED, **slot, late_s=late_s, requests=came.requests)
+    return [came]
 
 
 def _passed_over(terms: Terms, late_s: float) -> str | None:

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from bibsync.errors import NotFound, UsageWrong
-from bibsync.run import METADATA, PURCHASES, Outcome
+from bibsync.run import Outcome
+from bibsync.settings.keys import JOBS_KNOWN
 from bibsync.settings.moments import moment
 from bibsync.store import collections, rejects, runs
 from bibsync.web import fields
@@ -15,7 +16,7 @@ from bibsync.web.route import Answer, Asked, number
 PAGE, MOST = 50, 500
 LISTED = {
     "collection": fields.text("Of this collection only."),
-    "stream": fields.word("Of this stream only.", PURCHASES, METADATA),
+    "stream": fields.word("Of this stream, or this job, only.", *JOBS_KNOWN),
     "outcome": fields.word("With this outcome only.", *Outcome, runs.RUNNING),
     "active": fields.yes_or_no_in_query("Only those under way, or only those that ended."),
     "since": fields.text("Begun since: a date, a time (UTC), or 7d."),
@@ -62,6 +63,7 @@ async def show(asked: Asked) -> Answer:
             "records_changed": row["records_changed"],
             "rejects_first_met": len(met),
             "reject_ids": met,
+            "result": runs.result(row),
         }
     )
 

@@ -66,6 +66,7 @@ SUMMARY: Final = {
     "problem": maybe(ref("RunProblem")),
 }
 RUN: Final = SUMMARY | {
+    "collection": maybe(TEXT),
     "id": WHOLE,
     "trigger": TEXT,
     "replica": TEXT,
@@ -129,7 +130,11 @@ SCHEMAS: Final[Mapping[str, Schema]] = MappingProxyType(
         "Summary": thing(**SUMMARY),
         "Run": thing(**RUN),
         "OneRun": thing(
-            **RUN, records_changed=WHOLE, rejects_first_met=WHOLE, reject_ids=each(WHOLE)
+            **RUN,
+            records_changed=WHOLE,
+            rejects_first_met=WHOLE,
+            reject_ids=each(WHOLE),
+            result=maybe(ANYTHING),
         ),
         "Runs": thing(runs=each(ref("Run")), next=maybe(TEXT)),
         "Reject": thing(

@@ -159,7 +159,7 @@ async def test_an_edit_acts_within_five_seconds_on_one_of_the_daemons(
     ):
         await one.told("daemon.ready")
         await other.told("daemon.ready")
-        at = datetime.now(UTC) + timedelta(seconds=4)  # the command itself takes a moment
+        at = datetime.now(UTC) + timedelta(seconds=6)  # the command itself takes a moment
 
         made = await schedule(
             *(installation, "set", "soon", "--job", "statistics"),
@@ -175,6 +175,40 @@ async def test_an_edit_acts_within_five_seconds_on_one_of_the_daemons(
         assert "soon" == fired["schedule"]
         assert fired["late_s"] < 5
         assert 1 == await conn.fetchval("select count(*) from firings where schedule = 'soon'")
+
+
+async def test_jobs_about_all_collections_stand_among_the_runs(
+    installation: Installation, vendor: Watched
+):
+    configure(installation, vendor.collections())
+    async with attending(installation) as daemon:
+        await daemon.told("request.ended", outcome="succeeded")
+        vendor.next_answers("springfield", ["http_502"] * 6)
+
+        for job, outcome in (("cleanup", "succeeded"), ("health", "failed")):
+            await schedule(installation, "run", job)
+            await daemon.told("schedule.ended", schedule=job, outcome=outcome)
+
+        every = (await installation.run("runs", "list", "--json")).documents
+        [health] = (
+            await installation.run("runs", "list", "--stream", "health", "--json")
+        ).documents
+        failed = (await installation.run("runs", "list", "--outcome", "failed", "--json")).documents
+        shown = await installation.run("runs", "show", health["id"])
+        whole = (await installation.run("runs", "show", health["id"], "--json")).document
+        terminal = await installation.run_on_a_terminal("runs", "list")
+
+    assert ["health", "cleanup", "metadata", "purchases"] == [each["stream"] for each in every]
+    assert [health] == failed
+    assert (None, "person", "failed") == (
+        health["collection"], health["trigger"], health["outcome"],
+    )  # fmt: skip
+    assert health["finished"] is not None
+    assert health["problem"]["code"] in shown.out
+    assert shown.out.startswith(f"Run {health['id']}, health: failed\n")
+    assert "vendor.login" in shown.out
+    assert "database.connection" in {each["check"] for each in whole["result"]["findings"]}
+    assert "cleanup" in terminal.out
 
 
 async def test_one_is_fired_by_hand_and_says_for_whom(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from bibsync.errors import SourceBusy
 from bibsync.run import Outcome, Summary, Tally
-from bibsync.store import Connection, runs
+from bibsync.store import Connection, requests, runs
 
 NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -86,6 +86,41 @@ async def test_runs_are_listed_newest_first_and_by_what_is_asked(conn: Connectio
     assert [under_way, other] == await listed(outcome=runs.RUNNING)
     assert [under_way, other] == await listed(since=NOW + HOUR)
     assert [] == await listed(collection=key[0] + 1)
+
+
+async def test_a_job_about_all_collections_is_listed_once_it_has_begun(conn: Connection, key: Key):
+    run = await start(conn, key, now=NOW)
+    terms = requests.Terms(trigger="schedule", by="schedule health")
+    numbers = [
+        await requests.ask(conn, requests.Wish(job=job), terms)
+        for job in ("statistics", "health", "cleanup", "snapshot")
+    ]
+    waiting, failed, stopped, under_way = numbers
+    state = "update requests set state = $2, outcome = $3, started = $4, finished = $5, result = $6"
+    for number, *fields in (
+        (failed, "done", "failed", NOW + HOUR, NOW + 2 * HOUR, '{"findings": []}'),
+        (stopped, "cancelled", "cancelled", NOW + 2 * HOUR, NOW + 3 * HOUR, None),
+        (under_way, "running", None, NOW + 3 * HOUR, None, None),
+    ):
+        await conn.execute(f"{state} where request = $1", number, *fields)
+
+    async def listed(**chosen: object) -> list[int]:
+        return [row["run"] for row in await runs.listed(conn, **chosen)]
+
+    assert [under_way, stopped, failed, run] == await listed()
+    assert [failed] == await listed(stream="health")
+    assert [stopped] == await listed(outcome="interrupted")
+    assert [under_way, run] == await listed(active=True)
+    assert [run] == await listed(collection=key[0])
+    row = await runs.one(conn, failed)
+    document = runs.document(row)
+    assert (None, "health", failed, "failed", 3600.0) == (
+        document["collection"], document["stream"], document["id"], document["outcome"],
+        document["duration_s"],
+    )  # fmt: skip
+    assert {"findings": []} == runs.result(row)
+    assert await runs.one(conn, waiting) is None
+    assert runs.result(await runs.one(conn, run)) is None
 
 
 async def test_a_run_under_way_has_no_outcome_no_end_and_no_duration(conn: Connection, key: Key):
