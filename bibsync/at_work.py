@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from random import Random
 
 import structlog
@@ -102,18 +102,13 @@ class AtWork:
             ConfigInvalid: a collection means another library than before; nothing was changed.
         """
         means = self.dispatch.duty.means
-        while True:
-            try:
-                duty = await enrolled(config, means, by=self.name)
-            except store.DISCONNECTED as error:
-                await self.database.failed(error)
-            else:
-                return await self.dispatch.take_up(duty)
+        duty = await rounds.until_answered(
+            self.database, "reload", lambda: enrolled(config, means, by=self.name)
+        )
+        return await self.dispatch.take_up(duty)
 
     async def _fire(self) -> float:
         tick = await timetable.fire_due(self.database.pool, by=self.name)
-        for each in tick.fired:
-            self.metrics.fired(timedelta(seconds=each.late_s))
         if tick.fired:
             self.dispatch.woken.set()
         wait_s = SOON_S if tick.wait is None else tick.wait.total_seconds()

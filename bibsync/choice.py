@@ -116,7 +116,8 @@ class Memory:
     `cutoff` is the present that the run works towards: it moves only when the rolling day is read
     again, else every look at the clock would open a gap of a second. `rolled` holds the parts of
     the rolling day that were read up to it, `again` what of due days and blanks was, after halving.
-    `narrowed` says how much of a window that was too wide may be asked for at once.
+    `narrowed` says how much of a window that was too wide may be asked for at once, `clock_told`
+    whether it was told that the vendor's clock differs.
     """
 
     cutoff: datetime | None = None
@@ -127,6 +128,7 @@ class Memory:
     again: list[Window] = field(default_factory=list)
     widths: dict[tuple[Kind, int], timedelta] = field(default_factory=dict)
     narrowed: list[tuple[Window, timedelta]] = field(default_factory=list)
+    clock_told: bool = False
 
     def width(self, kind: Kind, lane: int, sync: Sync) -> timedelta:
         """Return how wide the next window of this kind may be."""

@@ -282,6 +282,9 @@ def _schedules(
             sentence = f"there is no collection {quote(unknown)}"
             hint = values.suggestion(unknown, sorted(collections))
             layers.problem(section, section.origins["collections"], sentence + hint)
+        if given.get("collections") and given.get("job") not in keys.JOBS_OF_EACH:
+            sentence = f"{quote(str(given.get('job')))} is about all collections, not about some"
+            layers.problem(section, section.origins["collections"], sentence)
         when = section.origins.keys() & {"cron", "at"}
         if len(when) > 1 or (not when and given.get("enabled", True)):
             layers.problem(section, None, "exactly one of cron and at must be given")

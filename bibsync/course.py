@@ -30,7 +30,9 @@ from bibsync.store import Connection, lanes, pauses, runs, windows
 from bibsync.window import Window
 
 PARKED_AT_MOST = timedelta(hours=1)
-"""How long the daemon leaves a stream alone after its vendor gave no answer."""
+LEFT_ALONE = timedelta(minutes=5)
+"""How long a vendor that failed is spared where it named no time itself."""
+"""The longest time for which the daemon leaves a stream alone, whatever its vendor asks for."""
 
 log = structlog.get_logger()
 
@@ -153,16 +155,21 @@ class Course:
         if piece is None:
             return False
         try:
+            with structlog.contextvars.bound_contextvars(window=str(piece.window)):
+                await self._read(piece)
+        finally:
+            async with self._moved:
+                self._desk.memory.reading.remove(piece)
+        return True
+
+    async def _read(self, piece: Piece) -> None:
+        try:
             await peruse(self._desk, piece)
             self._breaker.succeeded()
         except TooWide:
             await self._drop(piece)
         except SourceBusy as busy:
             await self._give_up(piece, busy)
-        finally:
-            async with self._moved:
-                self._desk.memory.reading.remove(piece)
-        return True
 
     async def _next(self) -> Piece | None:
         """Choose; wait while all that is left is being read by this run.
@@ -213,7 +220,7 @@ class Course:
 
     async def _drop(self, piece: Piece) -> None:
         await self._fence.commit(lambda conn: windows.drop(conn, self._key, piece))
-        log.info(events.WINDOW_HALVED, window=str(piece.window))
+        log.info(events.WINDOW_HALVED)
 
     async def _give_up(self, piece: Piece, busy: SourceBusy) -> None:
         """Leave the window uncovered for this run; after a time-out ask for less of it instead."""
@@ -229,14 +236,8 @@ class Course:
         desk.memory.failed.append(piece.window)
         desk.tally.failed_windows += 1
         self.problem = busy.problem
-        self._park(PARKED_AT_MOST)
-        log.warning(
-            events.WINDOW_FAILED,
-            window=str(piece.window),
-            code=busy.code,
-            outcome=busy.outcome,
-            why=busy.message,
-        )
+        self._park(LEFT_ALONE)
+        log.warning(events.WINDOW_FAILED, code=busy.code, outcome=busy.outcome, why=busy.message)
         self._breaker.fail(piece.window)
         if self._breaker.open:
             raise busy

@@ -150,7 +150,7 @@ class Daemon:
                 self._tell_supervisor(ready=True)
         except BaseExceptionGroup as failed:
             if not (self.stopping and _is_stop(failed)):
-                raise first_of(failed) from None
+                raise _told(first_of(failed)) from None
         log.info(events.DAEMON_STOPPED)
 
     async def _work(self) -> None:
@@ -202,7 +202,7 @@ class Daemon:
                 database=database,
                 coordination=coordination,
                 leases=leases,
-                dispatch=Dispatch(database, duty, heard=self.bell.run_ended),
+                dispatch=Dispatch(database, duty, heard=self.bell.run_ended, begun=metrics.fired),
                 metrics=metrics,
                 bell=self.bell,
                 word=self._word,
@@ -298,6 +298,13 @@ class Daemon:
         held = working.dispatch.held.values() if working else ()
         keys = working.leases.held if working else []
         log.info(events.DAEMON_DUMPED, **dump.taken([each.task for each in held], keys))
+
+
+def _told(error: BaseException) -> BaseException:
+    """Tell of a defect that ends the process, with its traceback; return it."""
+    if isinstance(error, Exception) and not isinstance(error, BibsyncError):
+        log.critical(events.DAEMON_CRASHED, exc_info=error)
+    return error
 
 
 def _is_stop(failed: BaseExceptionGroup[BaseException]) -> bool:

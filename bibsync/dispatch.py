@@ -4,7 +4,8 @@
                        ├─ failed, may pass            again after `retry_delay`, `retries` times;
                        │                              then within the hour, by a request anew
                        ├─ locked                      once more, soon; or absorbed by a backfill
-                       ├─ database was away           once more, soon: that is nobody's failure
+                       ├─ database was away           once more, soon: that is nobody's failure,
+                       │                              if it isn't so each time
                        ├─ cancelled by a person       cancelled
                        └─ stopped, reloaded           given back: another replica goes on
 
@@ -24,7 +25,7 @@ from typing import Any
 
 import structlog
 
-from bibsync import events, lease, store
+from bibsync import events, lease, rounds, store
 from bibsync.errors import BibsyncError, CollectionPaused, Problem, StoreUnavailable
 from bibsync.jobs import JOBS, Done, Duty, Task
 from bibsync.rounds import Database
@@ -40,10 +41,16 @@ BACK_AGAIN = timedelta(seconds=5)
 AGAIN = timedelta(minutes=30)
 """How soon purchases that failed for a passing reason are tried again after their retries."""
 MOST_CLAIMS = 5
-"""A request that was begun so often and never ended takes its process down, or hangs."""
+"""A request that was begun so often and never ended takes its process down, hangs, or asks of the
+database what it can't do."""
 LAST_WORD_S = 5.0
+SCHEDULE = "schedule"
 
 log = structlog.get_logger()
+
+
+def _unheard(_: timedelta) -> None:
+    """Hear of a delay and do nothing."""
 
 
 @dataclass(slots=True)
@@ -64,9 +71,20 @@ class Held:
 
 
 class Dispatch:
-    """What one replica carries out. `heard` is told each run's summary."""
+    """What one replica carries out.
 
-    def __init__(self, database: Database, duty: Duty, *, heard: Callable[[Summary], None]) -> None:
+    `heard` is told each run's summary, `begun` how long after its time what a schedule wants was
+    begun.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        duty: Duty,
+        *,
+        heard: Callable[[Summary], None],
+        begun: Callable[[timedelta], None] = _unheard,
+    ) -> None:
         self.duty = duty
         self.replica = lease.this_process().replica
         self.held: dict[int, Held] = {}
@@ -74,7 +92,9 @@ class Dispatch:
         self._database = database
         self._token = uuid.uuid4().hex
         self._heard = heard
+        self._begun = begun
         self._group: asyncio.TaskGroup | None = None
+        self._in_line: set[int] = set()
 
     async def serve(self, round_: Callable[[], Any]) -> None:
         """Carry out requests until cancelled; then give back those under way.
@@ -97,7 +117,13 @@ class Dispatch:
         for number in back:
             log.warning(events.REQUEST_TAKEN_OVER, request=number)
         for row in dropped:
-            log.warning(events.REQUEST_DROPPED, request=row["request"], job=row["job"])
+            of = self.duty.numbers.get(row["collection"])
+            log.warning(
+                events.REQUEST_DROPPED,
+                request=row["request"],
+                job=row["job"],
+                collection=of.name if of else None,
+            )
         for row in left:
             log.info(
                 events.REQUEST_ENDED,
@@ -108,6 +134,8 @@ class Dispatch:
                 problem=LEFT.as_json(),
             )
         for row in claimed:
+            if row["trigger"] == SCHEDULE and not row["attempts"] and row["claims"] == 1:
+                self._begun(row["started"] - row["due_at"])
             self._begin(row)
         return LOOK_S
 
@@ -176,7 +204,10 @@ class Dispatch:
 
     async def _carry_out(self, task: Task) -> None:
         row = task.row
-        with structlog.contextvars.bound_contextvars(request=row["request"], job=row["job"]):
+        about = {"request": row["request"], "job": row["job"]}
+        if task.collection is not None:
+            about["collection"] = task.collection.name
+        with structlog.contextvars.bound_contextvars(**about):
             try:
                 await self._note(task, await _done(task))
             except asyncio.CancelledError:
@@ -187,13 +218,8 @@ class Dispatch:
 
     async def _note(self, task: Task, done: Done) -> None:
         """Settle the request or put it back, trying until the database answers."""
-        while True:
-            try:
-                await self._noted(task, done)
-            except store.DISCONNECTED as error:
-                await self._database.failed(error)
-            else:
-                return
+        who = ("request", task.row["request"])
+        await rounds.until_answered(self._database, who, lambda: self._noted(task, done))
 
     async def _noted(self, task: Task, done: Done) -> None:
         row = task.row
@@ -202,11 +228,13 @@ class Dispatch:
             if done.outcome in {Outcome.LOCKED, Outcome.DEPOSED}:
                 if await _is_absorbed(conn, task):
                     done = Done(outcome=Outcome.ABSORBED)
+                    task.duty.means.witness.ended(PURCHASES, Outcome.ABSORBED)
                 else:
-                    await self._put_back(conn, number, LOCKED_AGAIN, begun=False)
+                    await self._stand_in_line(conn, number, done)
                     return
-            if done.problem is not None and done.problem.code == StoreUnavailable.code:
-                await self._put_back(conn, number, BACK_AGAIN)
+            away = done.problem is not None and done.problem.code == StoreUnavailable.code
+            if away and row["claims"] < MOST_CLAIMS:
+                await self._put_back(conn, number, BACK_AGAIN, claimed=True)
                 return
             parked_until = await _parked_until(conn, collection)
             passing = done.problem is not None and done.problem.transient
@@ -217,20 +245,10 @@ class Dispatch:
                 return
             mine = await requests.settle(conn, number, self._token, _ended(done))
             if mine and passing and row["job"] == PURCHASES and collection is not None:
-                await self._ask_again(conn, collection, parked_until)
+                await _ask_again(conn, row, parked_until)
+        self._in_line.discard(number)
         problem = done.problem.as_json() if done.problem else None
         log.info(events.REQUEST_ENDED, outcome=done.outcome.value, problem=problem)
-
-    async def _ask_again(
-        self, conn: store.Connection, collection: int, parked_until: datetime | None
-    ) -> None:
-        """Have purchases tried again soon: nobody should have to, and the next slot may be far."""
-        now = await conn.fetchval(requests.NOW)
-        wish = Wish(
-            job=PURCHASES, collection=collection, due_at=max(now + AGAIN, parked_until or now)
-        )
-        terms = Terms(trigger="retry", by=self.replica, priority=requests.SCHEDULED)
-        await requests.ask(conn, wish, terms)
 
     async def _stopped(self, task: Task) -> None:
         """Note that the work was stopped: by a person's word, or by a stop, to be gone on with."""
@@ -242,6 +260,17 @@ class Dispatch:
                 await requests.settle(conn, number, self._token, ended)
             else:
                 await self._put_back(conn, number, timedelta(0))
+
+    async def _stand_in_line(self, conn: store.Connection, number: int, done: Done) -> None:
+        """Let the request be tried again until the stream is free, and say once who has it."""
+        await requests.put_back(conn, self._token, [number], wait=LOCKED_AGAIN, begun=False)
+        if number not in self._in_line and done.problem is not None:
+            self._in_line.add(number)
+            log.info(
+                events.REQUEST_PUT_BACK,
+                wait_s=LOCKED_AGAIN.total_seconds(),
+                problem=done.problem.as_json(),
+            )
 
     async def _put_back(
         self, conn: store.Connection, number: int, wait: timedelta, **more: Any
@@ -255,6 +284,15 @@ async def _taken_back(conn: store.Connection) -> list[int]:
         return []
     async with conn.transaction():
         return await requests.take_back(conn)
+
+
+async def _ask_again(conn: store.Connection, row: Any, parked_until: datetime | None) -> None:
+    """Have purchases tried again soon: nobody should have to, and the next slot may be far."""
+    now = await conn.fetchval(requests.NOW)
+    due_at = max(now + AGAIN, parked_until or now)
+    wish = Wish(job=PURCHASES, collection=row["collection"], due_at=due_at)
+    terms = Terms(trigger=row["trigger"], by=row["requested_by"], priority=requests.SCHEDULED)
+    await requests.ask(conn, wish, terms)
 
 
 async def _done(task: Task) -> Done:

@@ -126,24 +126,19 @@ class Fence:
 
     async def _until_answered(self, once: Once) -> None:
         """Have `once` commit, again where its connection was lost and it didn't happen."""
+        tried = False
+
+        async def commit(conn: Connection) -> bool:
+            nonlocal tried
+            if await self._settle(conn) and tried:
+                return False
+            again, tried = tried, True
+            await once(conn, again=again)
+            return True
+
         async with self._turn:
-            tried = False
-            for wait_s in (*RECONNECT_WAITS_S, None):
-                try:
-                    async with store.acquire(self._pool) as conn:
-                        if await self._settle(conn) and tried:
-                            return
-                        again, tried = tried, True
-                        await once(conn, again=again)
-                except store.DISCONNECTED as error:
-                    if wait_s is None:
-                        raise store.unavailable(error) from None
-                    log.warning(events.STORE_RECONNECTED, cause=type(error).__name__, wait_s=wait_s)
-                    await store.recover(self._pool, error)
-                    await asyncio.sleep(wait_s)
-                else:
-                    self._land()
-                    return
+            if await self._reconnecting(commit):  # its connection given back, which may fail too
+                self._land()
 
     async def attempt(self, query: Write[object]) -> None:
         """Try once what may fail without harm, in a transaction of its own."""
@@ -157,15 +152,27 @@ class Fence:
         Raises:
             StoreUnavailable: the database stayed away.
         """
+        return await self._reconnecting(query)
+
+    async def _reconnecting(self, act: Write[Result]) -> Result:
+        """Act on a connection, again where it was lost; that is told once, and that it is back."""
+        interrupted = False
         for wait_s in (*RECONNECT_WAITS_S, None):
             try:
                 async with store.acquire(self._pool) as conn:
-                    return await query(conn)
+                    result = await act(conn)
             except store.DISCONNECTED as error:
                 if wait_s is None:
                     raise store.unavailable(error) from None
+                if not interrupted:
+                    log.warning(events.STORE_INTERRUPTED, cause=type(error).__name__)
+                interrupted = True
                 await store.recover(self._pool, error)
                 await asyncio.sleep(wait_s)
+            else:
+                if interrupted:
+                    log.info(events.STORE_RECONNECTED)
+                return result
         raise AssertionError("the last wait is None")
 
     async def _advance(self, conn: Connection) -> None:

@@ -210,7 +210,8 @@ async def harvest(
             problem=problem,
         )
         _log_end(summary)
-        means.witness.ended(order.stream, outcome)
+        if outcome is not Outcome.LOCKED:  # nothing was run
+            means.witness.ended(order.stream, outcome)
         ended(summary)
         return summary
 
@@ -229,8 +230,9 @@ async def harvest(
                 aside=aside,
             ) as tenure:
                 run = await _begin(collection, key, order, means, tally=tally, tenure=tenure)
-                async with _ended(run, tenure):
-                    await run.go()
+                with structlog.contextvars.bound_contextvars(run=run.number):
+                    async with _ended(run, tenure):
+                        await run.go()
             outcome, problem = run.outcome, run.problem
             cancellation.go_on()
         except asyncio.CancelledError:
@@ -246,7 +248,10 @@ async def harvest(
 
 
 def _log_end(summary: Summary) -> None:
+    """Tell how a run ended; who tries again until its lease is free tells of that by itself."""
     tell = log.info if summary.problem is None else log.warning
+    if summary.outcome is Outcome.LOCKED:
+        tell = log.debug
     tell(
         events.RUN_ENDED,
         run=summary.run,

@@ -19,7 +19,7 @@ from bibsync.errors import BibsyncError, Problem
 from bibsync.examination import Finding, State
 from bibsync.harvest import GOES_ON, Means
 from bibsync.run import METADATA, PURCHASES, Order, Outcome, Summary, Tally
-from bibsync.store import Pool, titles
+from bibsync.store import Pool, lanes, pauses, titles
 
 MISSED = timedelta(days=31)
 """How far back a snapshot looks for days on which no replica was there."""
@@ -112,21 +112,45 @@ async def clean(task: Task) -> Done:
 
 
 async def health(task: Task) -> Done:
-    """Try the whole chain, as `doctor` does, and keep what was found."""
-    config, pool = task.duty.config, task.duty.means.pool
+    """Try the whole chain, as `doctor` does, and keep what was found.
+
+    Vendors are asked within the budget of all runs; one that is to be left alone, as its collection
+    is paused or as it said so itself, isn't.
+    """
+    config, means, pool = task.duty.config, task.duty.means, task.duty.means.pool
     findings: list[Finding] = []
+    left_alone = await _left_alone(task.duty)
+    chosen = [each for each in config.collections if each.name not in left_alone]
 
     @asynccontextmanager
     async def connect(_: Config) -> AsyncIterator[Pool]:
         yield pool
 
-    await examination.examine(config, config.collections, connect=connect, told=findings.append)
+    await examination.examine(
+        config, chosen, connect=connect, told=findings.append, source=means.source
+    )
     bad = [each for each in findings if each.state is State.FAILED]
     return Done(
         outcome=Outcome.FAILED if bad else Outcome.SUCCEEDED,
         problem=_problem(bad[0]) if bad else None,
-        result={"findings": [each.as_json() for each in findings]},
+        result={
+            "findings": [each.as_json() for each in findings],
+            "left_alone": sorted(left_alone),
+        },
     )
+
+
+async def _left_alone(duty: Duty) -> set[str]:
+    """Return the names of the collections whose vendor isn't to be asked now."""
+    async with store.acquire(duty.means.pool) as conn:
+        paused, standings = await pauses.in_force(conn), await lanes.standings(conn)
+        now = await store.clock(conn)
+    parked = {
+        number
+        for (number, _), standing in standings.items()
+        if standing.parked_until and standing.parked_until > now
+    }
+    return {each.name for number, each in duty.numbers.items() if number in {*paused, *parked}}
 
 
 JOBS: Final[Mapping[str, Job]] = MappingProxyType(
@@ -180,7 +204,7 @@ def _problem(finding: Finding) -> Problem:
     return Problem(
         code=finding.code or BibsyncError.code,
         origin="bibsync",
-        transient=False,
+        transient=finding.transient,
         message=whose + finding.message,
         remedy=finding.remedy or BibsyncError.default_remedy,
     )

@@ -126,7 +126,8 @@ class _Perusal:
         """
         desk = self._desk
         skew = desk.source.skew()
-        if skew is not None and abs(skew) > SKEW_WARNED_S:
+        if skew is not None and abs(skew) > SKEW_WARNED_S and not desk.memory.clock_told:
+            desk.memory.clock_told = True
             log.warning(events.CLOCK_DIFFERED, skew_s=round(skew))
         end = present(self._began, skew)
         self._asked_at = min(self._began, end)

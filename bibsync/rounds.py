@@ -1,14 +1,17 @@
 """Rounds: what a service does again and again, also while its database is away for a while.
 
-A round that meets a database that is away is tried again, at growing waits; that is said once when
-it is lost and once when it is back, however many rounds there are. Whatever else a round raises is
-a defect and leaves `go`.
+A round that meets a database that is away is tried again, at growing waits. That it is lost is said
+once, and once that it is back: when the last of those that failed has succeeded, so that a database
+that can still be read and not written is one failure and not hundreds. Whatever else a round
+raises is a defect and leaves `go`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
@@ -18,11 +21,14 @@ from bibsync.store import Pool
 
 FIRST_S, MOST_S = 0.25, 5.0
 """The shortest and longest wait before a lost database is tried again."""
+SILENT_S = 3.0
+"""Where it still answers some, the timetable is read within this time."""
 
 log = structlog.get_logger()
 
 
 Revive = Callable[[], Awaitable[object]]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,32 +40,48 @@ class Reached:
 
 
 class Database:
-    """Whether the database answers, as all rounds of a process know it."""
+    """Whether the database answers, as all who ask it in this process know it.
+
+    `who` asks is a key of its own: what one is told says nothing of another, since a server that
+    is read-only or whose disk is full answers some.
+    """
 
     def __init__(self, reached: Reached) -> None:
         self.pool = reached.pool
-        self.lost = False
         self._revive = reached.revive
-        self._failures = 0
+        self._failures: dict[Hashable, int] = {}
+        self._answered_at = time.monotonic()
 
-    def answered(self) -> None:
+    @property
+    def lost(self) -> bool:
+        """Whether it fails anybody."""
+        return bool(self._failures)
+
+    @property
+    def silent(self) -> bool:
+        """Whether it fails somebody, and has answered nobody for a while."""
+        return self.lost and time.monotonic() - self._answered_at > SILENT_S
+
+    def answered(self, who: Hashable) -> None:
         """Note that it does."""
-        self._failures = 0
-        if self.lost:
-            self.lost = False
+        self._answered_at = time.monotonic()
+        if self._failures.pop(who, 0) and not self.lost:
             log.info(events.STORE_RECOVERED)
 
-    async def failed(self, error: BaseException) -> None:
+    async def failed(self, who: Hashable, error: BaseException) -> None:
         """Note that it doesn't, and wait a while before it is asked again."""
         if not self.lost:
-            self.lost = True
             log.error(events.STORE_LOST, problem=store.unavailable(error).problem.as_json())
-        self._failures += 1
+        self._failures[who] = self._failures.get(who, 0) + 1
         if self._revive is not None:
             with suppress(StoreUnavailable):
                 await self._revive()
         await store.recover(self.pool, error)
-        await asyncio.sleep(min(FIRST_S * 2 ** min(self._failures, 10), MOST_S))
+        await asyncio.sleep(min(FIRST_S * 2 ** min(self._failures[who], 10), MOST_S))
+
+    def left(self, who: Hashable) -> None:
+        """Note that nobody asks any more under this key, whatever was answered last."""
+        self._failures.pop(who, None)
 
 
 async def go(
@@ -70,12 +92,7 @@ async def go(
 ) -> None:
     """Act until cancelled; `act` returns the seconds to wait then, `woken` cuts that short."""
     while True:
-        try:
-            wait_s = await act()
-        except store.DISCONNECTED as error:
-            await database.failed(error)
-            continue
-        database.answered()
+        wait_s = await until_answered(database, act, act)
         if woken is None:
             await asyncio.sleep(wait_s)
             continue
@@ -83,3 +100,20 @@ async def go(
             async with asyncio.timeout(wait_s):
                 await woken.wait()
         woken.clear()
+
+
+async def until_answered(
+    database: Database, who: Hashable, act: Callable[[], Awaitable[Result]]
+) -> Result:
+    """Act again and again until the database answers, and return what came of it."""
+    try:
+        while True:
+            try:
+                result = await act()
+            except store.DISCONNECTED as error:
+                await database.failed(who, error)
+            else:
+                database.answered(who)
+                return result
+    finally:
+        database.left(who)

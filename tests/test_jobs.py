@@ -10,9 +10,8 @@ import pytest
 
 from bibsync import store, timetable
 from bibsync.jobs import JOBS
-from bibsync.settings.keys import JOBS_KNOWN
+from bibsync.settings.keys import JOBS_KNOWN, JOBS_OF_EACH
 from bibsync.store import Pool, statistics
-from bibsync.timetable import OF_EACH
 from tests.replica import TITLES, Scene
 
 PAGE = (Path(__file__).parents[1] / "docs" / "jobs.md").read_text()
@@ -23,7 +22,7 @@ def test_every_job_that_can_be_configured_can_be_done_and_no_other():
 
 
 def test_jobs_of_each_collection_are_asked_for_one_by_one():
-    assert {name for name, job in JOBS.items() if job.of_each} == OF_EACH
+    assert {name for name, job in JOBS.items() if job.of_each} == {*JOBS_OF_EACH}
 
 
 def test_every_job_has_a_schedule_by_itself_and_a_line_on_the_page():

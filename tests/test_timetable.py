@@ -336,14 +336,14 @@ async def test_what_waits_already_is_brought_forward_and_not_doubled(pool: Pool,
     later = datetime.now(UTC) + DAY
     wish = requests.Wish(job="purchases", collection=numbers["main"], due_at=later)
     async with conn.transaction():
-        before = await requests.ask(conn, wish, requests.Terms(trigger="retry", by="r1"))
+        before = await requests.ask(conn, wish, requests.Terms(trigger="start", by="r1"))
     await only(conn, "purchases")
 
     await timetable.fire_due(pool, by="r1")
 
     found = await conn.fetch("select request, due_at, trigger from requests order by request")
     assert 2 == len(found)
-    assert (before, "schedule") == (found[0]["request"], found[0]["trigger"])
+    assert (before, "start") == (found[0]["request"], found[0]["trigger"])
     assert found[0]["due_at"] < later
 
 

@@ -48,8 +48,7 @@ def pause(
     """
     config = configuration()
     chosen = demanded(config, collection, every=every, command="pause")
-    if reason is not None and (not reason.isprintable() or len(reason) > pauses.LONGEST):
-        raise UsageWrong(f"--reason is one line of text, at most {pauses.LONGEST} letters.")
+    demand_line(reason)
     until = datetime.now(UTC) + span(lasting, name="--for") if lasting else None
     names = context.run(_pause(config, chosen, until, reason))
     if json:
@@ -60,6 +59,16 @@ def pause(
     for name in names:
         out(printable(f"{name} is paused {ends}."))
     say(f"Let {'it' if len(names) == 1 else 'them'} go on before: bibsync resume")
+
+
+def demand_line(reason: str | None) -> None:
+    """Refuse a reason that is more than a line.
+
+    Raises:
+        UsageWrong: it is.
+    """
+    if reason is not None and (not reason.isprintable() or len(reason) > pauses.LONGEST):
+        raise UsageWrong(f"--reason is one line of text, at most {pauses.LONGEST} letters.")
 
 
 def demanded(config: Config, names: list[str] | None, *, every: bool, command: str) -> list[str]:

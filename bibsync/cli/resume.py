@@ -1,5 +1,9 @@
 """bibsync resume: let paused collections go on."""
 
+from typing import Annotated
+
+import typer
+
 from bibsync import store
 from bibsync.cli import context, pause
 from bibsync.cli.context import Json, configuration
@@ -9,7 +13,14 @@ from bibsync.config import Config
 from bibsync.store import collections, pauses
 
 
-def resume(collection: pause.Named = None, every: pause.Every = False, json: Json = False) -> None:
+def resume(
+    collection: pause.Named = None,
+    every: pause.Every = False,
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why; it is told with what was done.")
+    ] = None,
+    json: Json = False,
+) -> None:
     """Let paused collections go on: with the next run, the scheduled one or yours.
 
     bibsync resume --collection "Springfield cloudLibrary"
@@ -18,13 +29,14 @@ def resume(collection: pause.Named = None, every: pause.Every = False, json: Jso
     """
     config = configuration()
     chosen = pause.demanded(config, collection, every=every, command="resume")
+    pause.demand_line(reason)
     names = context.run(_resume(config, chosen))
     if json:
         for name in names:
-            out_json({"collection": name, "paused": False})
+            out_json({"collection": name, "paused": False, "reason": reason})
         return
     for name in names:
-        out(printable(f"{name} goes on with its next run."))
+        out(printable(f"{name} goes on with its next run{f': {reason}' if reason else '.'}"))
     if left := len(chosen) - len(names):
         verb = "was" if left == 1 else "were"
         say(f"{counted(left, 'collection')} {verb} not paused.")

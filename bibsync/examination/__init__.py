@@ -21,6 +21,7 @@ from bibsync.config import Config
 from bibsync.errors import BibsyncError, first_of
 from bibsync.examination import place, vendor
 from bibsync.examination.finding import Finding, State, failed, invalid
+from bibsync.sources import open_source
 from bibsync.sources.http import Hosts
 from bibsync.store import Pool
 
@@ -46,21 +47,24 @@ async def examine(
     *,
     connect: Callable[[Config], AbstractAsyncContextManager[Pool]],
     told: Callable[[Finding], None],
+    source: vendor.Sources | None = None,
 ) -> None:
     """Examine the surroundings, then each of the chosen collections; `told` hears each finding.
 
-    `connect` reaches the database that is configured, for the length of a block.
+    `connect` reaches the database that is configured, for the length of a block. `source` opens a
+    vendor's interface by the budget that a process has of it; left out: by one for this occasion.
     """
     case = place.Case(config, tuple(chosen), connect)
     gate = asyncio.Semaphore(AT_ONCE)
     try:
         async with Hosts() as hosts, asyncio.TaskGroup() as group:
+            opened = source or (lambda each, permit: open_source(each, hosts, permit))
             tasks = [
                 group.create_task(_within(name, within_s, check(case)), name=f"check {name}")
                 for name, within_s, check in CHECKS
             ]
             tasks += [
-                group.create_task(_collection(each, hosts, gate), name=f"check {each.name}")
+                group.create_task(_collection(each, opened, gate), name=f"check {each.name}")
                 for each in chosen
             ]
             for task in tasks:
@@ -71,10 +75,10 @@ async def examine(
 
 
 async def _collection(
-    collection: Collection, hosts: Hosts, gate: asyncio.Semaphore
+    collection: Collection, source: vendor.Sources, gate: asyncio.Semaphore
 ) -> list[Finding]:
     async with gate:
-        asking = vendor.examine(collection, hosts)
+        asking = vendor.examine(collection, source)
         findings = await _within("vendor.page", VENDOR_WITHIN_S, asking)
     return [replace(each, collection=collection.name) for each in findings]
 

@@ -25,6 +25,7 @@ class Finding:
         message: a sentence, without any secret.
         remedy: what to do, None where nothing is.
         code: the problem's code, where the failure has one.
+        transient: whether the failure may pass by itself.
         collection: the collection's name, None for what all of them share.
         duration_s: how long the check took that this was found by; several may share one.
     """
@@ -34,6 +35,7 @@ class Finding:
     message: str
     remedy: str | None = None
     code: str | None = None
+    transient: bool = False
     collection: str | None = None
     duration_s: float = 0.0
 
@@ -61,6 +63,7 @@ def failed(check: str, error: BibsyncError) -> Finding:
         message=error.message,
         remedy=error.remedy,
         code=error.code,
+        transient=error.problem.transient,
     )
 
 

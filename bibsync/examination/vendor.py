@@ -19,10 +19,11 @@ from bibsync.collection import Collection
 from bibsync.errors import SourceBusy, SourceError, SourceMisled, SourceRefused
 from bibsync.examination.finding import Finding, State, failed, passed, warning, without
 from bibsync.reject import SHORT, Reason, Reject
-from bibsync.source import Page, Source, present
-from bibsync.sources import open_source
-from bibsync.sources.http import Hosts
+from bibsync.source import Page, Permit, Source, always, present
 from bibsync.window import Window
+
+Sources = Callable[[Collection, Permit], Source]
+"""How a collection's source is opened, with what is awaited before each request."""
 
 STRETCH: Final = timedelta(days=31)
 LONGEST_ANSWER: Final = timedelta(seconds=40)
@@ -74,10 +75,10 @@ class Heard:
         return LOGIN if refused or outcome == "http_404" else PAGE
 
 
-async def examine(collection: Collection, hosts: Hosts) -> list[Finding]:
+async def examine(collection: Collection, source: Sources) -> list[Finding]:
     """Ask for one page and judge what came."""
     try:
-        heard = await _ask(collection, hosts)
+        heard = await _ask(collection, source)
     except SourceError as error:  # the address is none: nobody could be asked
         return _told([failed(ADDRESS, error)])
     findings = [judge(heard) for judge in JUDGEMENTS]
@@ -94,9 +95,9 @@ def _told(findings: list[Finding]) -> list[Finding]:
     ]
 
 
-async def _ask(collection: Collection, hosts: Hosts) -> Heard:
+async def _ask(collection: Collection, opened: Sources) -> Heard:
     timeout = min(collection.sync.timeout, LONGEST_ANSWER)
-    source = open_source(replace(collection, sync=replace(collection.sync, timeout=timeout)), hosts)
+    source = opened(replace(collection, sync=replace(collection.sync, timeout=timeout)), always)
     try:
         page = await _page(source)
     except SourceError as error:

@@ -7,7 +7,9 @@ from bibsync.settings import addresses, cron, shapes, values
 from bibsync.settings.layers import Setting, Table
 from bibsync.settings.values import duration, list_of, one_of, share, whole
 
-JOBS_KNOWN = ("purchases", "metadata", "statistics", "snapshot", "cleanup", "health")
+JOBS_OF_EACH = ("purchases", "metadata")
+"""Jobs that are done for each collection."""
+JOBS_KNOWN = (*JOBS_OF_EACH, "statistics", "snapshot", "cleanup", "health")
 
 _HTTP_ADDRESS = Setting(addresses.address("https", "http"), secret=True)
 SYNC: Mapping[str, Setting] = {

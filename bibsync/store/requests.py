@@ -22,7 +22,19 @@ from bibsync.store import LET_GO, Connection
 
 NOW = "select clock_timestamp()"
 LOCK = f"select pg_advisory_xact_lock(hashtext('bibsync.requests')), {LET_GO}"
-ASK_EACH = """
+JOINED = """
+    (trigger, requested_by) = (
+        select j.trigger, j.requested_by from (values
+            (w.priority, 1, w.trigger, w.requested_by),
+            (excluded.priority, 2, excluded.trigger, excluded.requested_by)
+        ) as j (priority, turn, trigger, requested_by) order by j.priority, j.turn limit 1
+    ),
+    priority = least(w.priority, excluded.priority), due_at = least(w.due_at, excluded.due_at),
+    expires_at = case when (w.expires_at, excluded.expires_at) is not null
+        then greatest(w.expires_at, excluded.expires_at) end
+"""
+"""Who asks for what waits joins it: it stays the first one's, unless the other is more urgent."""
+ASK_EACH = f"""
 insert into requests as w (
     collection, job, firing, trigger, requested_by, requested_at, priority, due_at, expires_at,
     retries, retry_delay, keep_results
@@ -35,19 +47,17 @@ select c.collection, $9, $3, $1, $2, clock_timestamp(),
        greatest($11::timestamptz + random() * $12::interval, l.parked_until), $5, $6, $7, $8
 from collections c
 left join lanes l on l.collection = c.collection and l.stream = 'purchases' and l.lane = 0
-where c.enabled and ($13::text[] = '{}' or c.name = any($13))
+where c.enabled and ($13::text[] = '{{}}' or c.name = any($13))
 order by c.collection
 on conflict (coalesce(collection, 0), job)
     where state = 'waiting' and since is null and until is null and not force_reimport
 do update
-set firing = excluded.firing, trigger = excluded.trigger, requested_by = excluded.requested_by,
-    priority = least(w.priority, excluded.priority), due_at = least(w.due_at, excluded.due_at),
-    expires_at = excluded.expires_at, retries = excluded.retries,
+set firing = excluded.firing, {JOINED}, retries = excluded.retries,
     retry_delay = excluded.retry_delay, keep_results = excluded.keep_results, attempts = 0
 returning request
-"""
+"""  # noqa: S608 - of constants
 """One request for each collection of `$13`; those that never succeeded are bulk work."""
-ASK = """
+ASK = f"""
 insert into requests as w (
     collection, job, firing, trigger, requested_by, requested_at, since, until, force_reimport,
     lane, priority, due_at, expires_at, retries, retry_delay, keep_results
@@ -58,12 +68,9 @@ values (
 )
 on conflict (coalesce(collection, 0), job)
     where state = 'waiting' and since is null and until is null and not force_reimport
-do update
-set firing = coalesce(excluded.firing, w.firing), trigger = excluded.trigger,
-    requested_by = excluded.requested_by, priority = least(w.priority, excluded.priority),
-    due_at = least(w.due_at, excluded.due_at), expires_at = excluded.expires_at
+do update set firing = coalesce(excluded.firing, w.firing), {JOINED}
 returning request
-"""
+"""  # noqa: S608 - of constants
 ASK_NEVER_SUCCEEDED = """
 insert into requests as w (
     collection, job, trigger, requested_by, requested_at, priority, due_at
@@ -86,9 +93,7 @@ CLAIM = """
 with next as (
     select q.request from requests q
     where q.state = 'waiting' and q.due_at <= clock_timestamp()
-      and (
-          q.claims + q.attempts > 0 or q.expires_at is null or q.expires_at > clock_timestamp()
-      )
+      and (q.claims + q.attempts > 0 or coalesce(q.expires_at > clock_timestamp(), true))
       and (q.collection is null or q.collection = any($1::int[]))
       and q.priority between $2 and $3
       and not exists (
@@ -158,7 +163,9 @@ set state = case when cancel_asked then 'cancelled' else 'waiting' end,
     outcome = case when cancel_asked then 'cancelled' end,
     finished = case when cancel_asked then clock_timestamp() end,
     holder = null, held_until = null, attempts = attempts + $3,
-    claims = case when $6 then 0 when $5::text is null then claims else least(claims, 1) end,
+    claims = case
+        when $6 then 0 when $7 or $5::text is null then claims else least(claims, 1)
+    end,
     due_at = greatest(clock_timestamp() + $2, $4)
 where request = any($1::bigint[]) and state = 'running' and ($5::text is null or holder = $5)
 returning request, state
@@ -338,16 +345,18 @@ async def put_back(
     attempts: int = 0,
     earliest: datetime | None = None,
     begun: bool = True,
+    claimed: bool = False,
 ) -> list[int]:
     """Let what `token` holds wait again, due after `wait` and not before `earliest`; return it.
 
     No `token`: whoever holds it. `attempts` are added to those that count against `retries`. What
-    had not `begun` may expire. What somebody has cancelled meanwhile is cancelled.
+    had not `begun` may expire; what was `claimed` in vain goes on counting how often. What somebody
+    has cancelled meanwhile is cancelled.
     """
     await conn.execute(LOCK)
     each = list(numbers)
     await conn.execute(ABSORB_TWINS, each, token)
-    rows = await conn.fetch(PUT_BACK, each, wait, attempts, earliest, token, not begun)
+    rows = await conn.fetch(PUT_BACK, each, wait, attempts, earliest, token, not begun, claimed)
     return [row["request"] for row in rows if row["state"] == "waiting"]
 
 

@@ -10,10 +10,10 @@ said. An edited schedule keeps its terms whatever the file says later; the diffe
 `reset` returns to the file. Edits begin with the next slot.
 """
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -22,7 +22,8 @@ import structlog
 from bibsync import events, store
 from bibsync.config import Config, Schedule
 from bibsync.errors import NotFound, UsageWrong
-from bibsync.run import METADATA, PURCHASES, utc_text
+from bibsync.run import utc_text
+from bibsync.settings.keys import JOBS_OF_EACH
 from bibsync.store import Connection, Pool, firings, requests, schedules
 from bibsync.store.schedules import Row, Terms
 from bibsync.timetable.shown import documents, expected
@@ -46,8 +47,6 @@ __all__ = [
     "seed",
 ]
 
-OF_EACH: Final = frozenset({PURCHASES, METADATA})
-"""Jobs that are done for each collection; the others are about all of them."""
 LATE_S = 60.0
 """A slot that comes later than this was missed: no replica was there."""
 
@@ -122,6 +121,11 @@ async def edit(
         read["cron"] = None
     after = replace(before, **read)
     after = at_in_zone(after, ZoneInfo(after.timezone))
+    if after.collections and after.job not in JOBS_OF_EACH:
+        raise UsageWrong(
+            f'Schedule "{name}": {after.job} is about all collections, not about some.',
+            remedy="Nothing was changed; leave the collections out.",
+        )
     if after.enabled:
         _demand_times(name, after, await schedules.now(conn))
     known = row.configured if row else None
@@ -264,11 +268,12 @@ def _asked(
 async def _ask(
     conn: Connection, terms: Terms, due_at: datetime, jitter: timedelta, asked: requests.Terms
 ) -> list[int]:
-    if terms.job in OF_EACH:
+    if terms.job in JOBS_OF_EACH:
         return await requests.ask_each(
             conn, terms.job, asked, due_at=due_at, jitter=jitter, names=terms.collections
         )
-    return [await requests.ask(conn, requests.Wish(job=terms.job, due_at=due_at), asked)]
+    spread = random.random() * jitter  # noqa: S311 - so that not everything begins at once
+    return [await requests.ask(conn, requests.Wish(job=terms.job, due_at=due_at + spread), asked)]
 
 
 def _is_as(row: Row, terms: Terms) -> bool:

@@ -163,7 +163,7 @@ class Exchange:
         database = self._daemon.database
         if database is None or self._daemon.dispatch is None:
             raise StoreUnavailable("The daemon hasn't reached its database yet.")
-        if database.lost:
+        if database.silent:
             raise StoreUnavailable("The database doesn't answer now.")
         return database.pool
 

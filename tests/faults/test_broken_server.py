@@ -21,7 +21,7 @@ import pytest
 from installation import Installation
 from watched import Watched, library
 
-from bibsync.events import STORE_RECONNECTED
+from bibsync.events import STORE_INTERRUPTED
 from bibsync.store import binaries, locks, schema
 from bibsync.store.embedded import EmbeddedPostgres
 from tests.conftest import at
@@ -112,7 +112,7 @@ async def test_a_server_that_is_read_only_for_a_while_costs_the_run_nothing(
 
         await told(installation.database, READ_ONLY.format("on"), RELOAD)
         try:
-            told_of = await heard(running, STORE_RECONNECTED)
+            told_of = await heard(running, STORE_INTERRUPTED)
         finally:
             await told(installation.database, READ_ONLY.format("off"), RELOAD)
         ended = await running.ended()
@@ -235,7 +235,7 @@ async def test_a_full_disk_that_is_cleared_in_time_costs_the_run_nothing(
         await scene.vendor.asked(3)
 
         filler = fill(disk)
-        told_of = await heard(running, STORE_RECONNECTED)
+        told_of = await heard(running, STORE_INTERRUPTED)
         filler.unlink()
         ended = await running.ended()
 

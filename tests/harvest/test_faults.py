@@ -81,13 +81,13 @@ async def test_a_failed_window_costs_no_other_and_is_chosen_last_by_the_next_run
     assert world.truth() == await world.stored()
 
 
-async def test_a_partial_run_is_tried_again_within_an_hour(world: World):
+async def test_a_vendor_that_failed_is_spared_for_some_minutes(world: World):
     world.configure(start_date=MIDNIGHT, retries=0)
     world.vendor.hook = Script([busy()])
 
     await world.harvest()
 
-    assert await world.value(PARKED) == NOW + timedelta(hours=1)
+    assert await world.value(PARKED) == NOW + timedelta(minutes=5)
     await world.harvest()
     assert await world.value(PARKED) is None, "a good run lifts it"
 

@@ -6,7 +6,6 @@ the wire (19's events and sweep, 31) are tested where those are.
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
 
 from world import (
     BLANK,
@@ -25,6 +24,7 @@ from world import (
 )
 
 from bibsync.collection import Sync
+from bibsync.course import LEFT_ALONE
 from bibsync.harvest import harvest_each
 from bibsync.run import METADATA, Order
 from bibsync.window import DAY, Window
@@ -348,7 +348,7 @@ async def test_row_23_a_vendor_that_stays_away_parks_the_next_attempt(world: Wor
 
     assert (summary.outcome, len(world.vendor.asked)) == ("failed", 5)
     parked = "select parked_until from lanes where collection = $1 and lane = 0"
-    assert await world.value(parked) == NOW + timedelta(hours=1)
+    assert await world.value(parked) == NOW + LEFT_ALONE
 
 
 async def test_row_24_no_answer_that_failed_closes_a_window(world: World):
