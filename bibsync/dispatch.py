@@ -16,7 +16,6 @@ since leases and fences say who may run. A request that crashes costs no other.
 """
 
 import asyncio
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,8 +29,9 @@ from bibsync.errors import BibsyncError, CollectionPaused, Problem, StoreUnavail
 from bibsync.jobs import JOBS, Done, Duty, Task
 from bibsync.rounds import Database
 from bibsync.run import PURCHASES, Outcome, Summary
-from bibsync.store import firings, lanes, pauses, requests
-from bibsync.store.requests import FIRST_FILL, LAST, Ended, Terms, Wish
+from bibsync.store import claims, firings, lanes, pauses, requests
+from bibsync.store.claims import Ended
+from bibsync.store.requests import FIRST_FILL, LAST, Terms, Wish
 
 LOOK_S = 1.0
 """How soon work that another process asked for is seen."""
@@ -86,13 +86,14 @@ class Dispatch:
         begun: Callable[[timedelta], None] = _unheard,
     ) -> None:
         self.duty = duty
-        self.replica = lease.this_process().replica
+        process = lease.this_process()
+        self.replica = process.replica
         self.held: dict[int, Held] = {}
         self.woken = asyncio.Event()
         self._database = database
-        self._token = uuid.uuid4().hex
+        self._token = lease.written(process)
         self._heard = heard
-        self._begun = begun
+        self.begun = begun
         self._group: asyncio.TaskGroup | None = None
         self._in_line: set[int] = set()
 
@@ -109,8 +110,8 @@ class Dispatch:
         """Claim what is due, as far as there are places, and begin it; return the wait then."""
         async with store.acquire(self._database.pool) as conn:
             back = await _taken_back(conn)
-            dropped = await requests.drop_expired(conn)
-            left = await requests.settle_left(conn, LEFT.as_json())
+            dropped = await claims.drop_expired(conn)
+            left = await claims.settle_left(conn, LEFT.as_json())
             for ended in await firings.finish(conn):
                 log.info(events.SCHEDULE_ENDED, schedule=ended.schedule, outcome=ended.outcome)
             claimed = await self._claim(conn)
@@ -134,8 +135,8 @@ class Dispatch:
                 problem=LEFT.as_json(),
             )
         for row in claimed:
-            if row["trigger"] == SCHEDULE and not row["attempts"] and row["claims"] == 1:
-                self._begun(row["started"] - row["due_at"])
+            if _is_a_slots(row) and (row["claims"], row["attempts"]) == (1, 0):
+                self.begun(row["started"] - row["due_at"])
             self._begin(row)
         return LOOK_S
 
@@ -143,7 +144,7 @@ class Dispatch:
         """Prolong what is held, and stop what somebody cancelled or another has taken over."""
         ttl, held = self.duty.means.lease_ttl, dict(self.held)
         async with store.acquire(self._database.pool) as conn:
-            kept = await requests.keep(conn, self._token, [*held], ttl=ttl)
+            kept = await claims.keep(conn, self._token, [*held], ttl=ttl)
         for number, each in held.items():
             if number not in kept or kept[number]:
                 each.unwanted = kept.get(number, False)
@@ -179,7 +180,7 @@ class Dispatch:
     ) -> list[Any]:
         if limit <= 0:
             return []
-        return await requests.claim(
+        return await claims.claim(
             conn,
             [*self.duty.numbers],
             priorities=priorities,
@@ -243,7 +244,7 @@ class Dispatch:
                     conn, number, row["retry_delay"], attempts=1, earliest=parked_until
                 )
                 return
-            mine = await requests.settle(conn, number, self._token, _ended(done))
+            mine = await claims.settle(conn, number, self._token, _ended(done))
             if mine and passing and row["job"] == PURCHASES and collection is not None:
                 await _ask_again(conn, row, parked_until)
         self._in_line.discard(number)
@@ -257,13 +258,13 @@ class Dispatch:
         async with store.acquire(self._database.pool) as conn, conn.transaction():
             if held is not None and held.unwanted:
                 ended = Ended("cancelled", state="cancelled")
-                await requests.settle(conn, number, self._token, ended)
+                await claims.settle(conn, number, self._token, ended)
             else:
                 await self._put_back(conn, number, timedelta(0))
 
     async def _stand_in_line(self, conn: store.Connection, number: int, done: Done) -> None:
         """Let the request be tried again until the stream is free, and say once who has it."""
-        await requests.put_back(conn, self._token, [number], wait=LOCKED_AGAIN, begun=False)
+        await claims.put_back(conn, self._token, [number], wait=LOCKED_AGAIN, begun=False)
         if number not in self._in_line and done.problem is not None:
             self._in_line.add(number)
             log.info(
@@ -275,15 +276,23 @@ class Dispatch:
     async def _put_back(
         self, conn: store.Connection, number: int, wait: timedelta, **more: Any
     ) -> None:
-        await requests.put_back(conn, self._token, [number], wait=wait, **more)
+        await claims.put_back(conn, self._token, [number], wait=wait, **more)
         log.info(events.REQUEST_PUT_BACK, wait_s=wait.total_seconds())
 
 
+def _is_a_slots(row: Any) -> bool:
+    """Tell whether a schedule's time brought the request, not a person and not a failure."""
+    return row["trigger"] == SCHEDULE and row["firing"] is not None
+
+
 async def _taken_back(conn: store.Connection) -> list[int]:
-    if not await requests.is_any_abandoned(conn):
+    """Let wait again what was held by processes that are gone, or haven't been heard of in time."""
+    holders = await claims.holders(conn)
+    gone = [holder for holder in holders if lease.is_gone(holder)]
+    if not gone and not any(holders.values()):
         return []
     async with conn.transaction():
-        return await requests.take_back(conn)
+        return await claims.take_back(conn, gone)
 
 
 async def _ask_again(conn: store.Connection, row: Any, parked_until: datetime | None) -> None:
@@ -291,7 +300,8 @@ async def _ask_again(conn: store.Connection, row: Any, parked_until: datetime | 
     now = await conn.fetchval(requests.NOW)
     due_at = max(now + AGAIN, parked_until or now)
     wish = Wish(job=PURCHASES, collection=row["collection"], due_at=due_at)
-    terms = Terms(trigger=row["trigger"], by=row["requested_by"], priority=requests.SCHEDULED)
+    priority = max(row["priority"], requests.SCHEDULED)
+    terms = Terms(trigger=row["trigger"], by=row["requested_by"], priority=priority)
     await requests.ask(conn, wish, terms)
 
 

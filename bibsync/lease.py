@@ -23,12 +23,14 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from dataclasses import astuple
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Protocol
 
+import orjson
 import psutil
 import structlog
 
@@ -285,6 +287,18 @@ def is_dead(holder: Holder) -> bool:
         return not _is_hidden(holder.process)
     except psutil.Error:
         return False
+
+
+def written(holder: Holder) -> str:
+    """Write a holder as a text that says, to whoever is on its machine, whether it is gone."""
+    return orjson.dumps(astuple(holder)).decode()
+
+
+def is_gone(text: str) -> bool:
+    """Tell whether a holder that was `written` certainly no longer exists."""
+    with suppress(ValueError, TypeError):
+        return is_dead(Holder(*orjson.loads(text)))
+    return False
 
 
 async def alive(conn: Connection) -> dict[Key, Held]:

@@ -22,6 +22,7 @@ from bibsync.store import (
     records,
     rejects,
     replicas,
+    requests,
     runs,
     schedules,
     titles,
@@ -31,6 +32,7 @@ from bibsync.store.leases import Held
 from bibsync.store.pauses import Pause
 
 SCHEMA = "bibsync.status/1"
+STREAMS = (PURCHASES, METADATA)
 UNHEALTHY = frozenset({"late", "failing"})
 
 
@@ -49,6 +51,7 @@ class Tables:
     pauses: dict[int, Pause]
     schedules: list[schedules.Row]
     replicas: list[Any]
+    waiting: dict[tuple[int, str], requests.Waiting]
 
 
 async def read(conn: Connection) -> Tables:
@@ -65,10 +68,11 @@ async def read(conn: Connection) -> Tables:
         pauses=await pauses.in_force(conn),
         schedules=await schedules.all_rows(conn),
         replicas=await replicas.seen(conn),
+        waiting=await requests.waiting(conn),
     )
 
 
-NOTHING = Tables({}, {}, {}, {}, {}, {}, {}, {}, {}, [], [])
+NOTHING = Tables({}, {}, {}, {}, {}, {}, {}, {}, {}, [], [], {})
 """The tables of a database that nobody has set up yet."""
 
 
@@ -109,12 +113,16 @@ def _health(number: int, configured: Collection | None, tables: Tables, now: dat
         return "disabled"
     if number in tables.pauses:
         return "paused"
-    last_runs = (tables.last_runs.get((number, stream)) for stream in (PURCHASES, METADATA))
-    if any(last and last["outcome"] in {Outcome.FAILED, Outcome.PARTIAL} for last in last_runs):
+    if any(_has_failed((number, stream), tables) for stream in STREAMS):
         return "failing"
     if success is None:
         return "never_run"
     return "late" if now - success > configured.sync.late_after else "ok"
+
+
+def _has_failed(key: tuple[int, str], tables: Tables) -> bool:
+    last = tables.last_runs.get(key)
+    return last is not None and last["outcome"] in {Outcome.FAILED, Outcome.PARTIAL}
 
 
 def _paused(pause: Pause | None) -> dict[str, Any] | None:
@@ -136,7 +144,12 @@ def _activity(number: int, tables: Tables, now: datetime) -> str:
         return "backfilling" if behind else "running"
     if (number, METADATA) in tables.leases:
         return "running"
+    waiting = [(each, tables.waiting.get(each)) for each in ((number, s) for s in STREAMS)]
+    if any(request and request.in_line for _, request in waiting):
+        return "waiting_for_lease"
     if standing and standing.parked_until and standing.parked_until > now:
+        return "waiting_to_retry"
+    if any(request and _has_failed(each, tables) for each, request in waiting):
         return "waiting_to_retry"
     return "idle"
 
@@ -147,8 +160,8 @@ def _streams(
     """Return how purchases stand, and the look-ups of titles once there are any."""
     covered = _covered((number, PURCHASES), configured, tables, now)
     due = {
-        job: timetable.next_due(tables.schedules, now, job=job, collection=configured.name)
-        for job in (PURCHASES, METADATA)
+        job: _next_due((number, job), configured.name, tables, now)
+        for job in STREAMS
         if configured is not None and number not in tables.pauses
     }
     streams = [_stream((number, PURCHASES), tables, covered, due.get(PURCHASES))]
@@ -163,6 +176,14 @@ def _streams(
         either = min(filter(None, due.values()), default=None)  # new titles follow purchases
         streams.append(_stream((number, METADATA), tables, looked_up, either))
     return streams
+
+
+def _next_due(key: tuple[int, str], name: str, tables: Tables, now: datetime) -> datetime | None:
+    """Return when a collection's stream is due: by a schedule, or by a request that waits."""
+    scheduled = timetable.next_due(tables.schedules, now, job=key[1], collection=name)
+    waiting = tables.waiting.get(key)
+    times = [scheduled, waiting.due_at if waiting else None]
+    return min(filter(None, times), default=None)
 
 
 def _covered(

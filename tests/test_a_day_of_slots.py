@@ -26,8 +26,9 @@ import time_machine
 
 from bibsync import store, timetable
 from bibsync.config import Config, load
-from bibsync.store import collections, firings, requests, schedules
-from bibsync.store.requests import LAST, Ended
+from bibsync.store import claims, collections, firings, schedules
+from bibsync.store.claims import Ended
+from bibsync.store.requests import LAST
 from tests.simulation.database import PREPARE
 
 BEGIN = datetime(2026, 3, 28, 20, 0, 30, tzinfo=UTC)
@@ -134,14 +135,14 @@ class Replica:
         """Do one round of everything; return the seconds until the next."""
         tick = await timetable.fire_due(self, by=self.name)
         async with store.acquire(self) as conn:
-            if await requests.is_any_abandoned(conn):
+            if any((await claims.holders(conn)).values()):
                 async with conn.transaction():
-                    await requests.take_back(conn)
+                    await claims.take_back(conn)
             await self._settle(conn)
-            await requests.keep(conn, self.token, [*self.held], ttl=TTL)
-            await requests.drop_expired(conn)
+            await claims.keep(conn, self.token, [*self.held], ttl=TTL)
+            await claims.drop_expired(conn)
             await firings.finish(conn)
-            for row in await requests.claim(
+            for row in await claims.claim(
                 conn,
                 self.world.numbers,
                 priorities=(0, LAST),
@@ -161,7 +162,7 @@ class Replica:
         over = [number for number, until in self.held.items() if until <= self.world.now]
         async with conn.transaction():
             for number in over:
-                if not await requests.settle(conn, number, self.token, Ended("succeeded")):
+                if not await claims.settle(conn, number, self.token, Ended("succeeded")):
                     self.world.lost += 1
         for number in over:
             del self.held[number]

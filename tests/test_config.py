@@ -375,8 +375,13 @@ WRONG = [
     ("[[schedules]]", 'job = "health"\nat = 9999-12-31T23:00:00Z', "at is out of reach"),
     (
         "[[schedules]]",
-        'job = "health"\ncron = "* * * * *"\ncollections = ["mian"]',
+        'job = "purchases"\ncron = "* * * * *"\ncollections = ["mian"]',
         'there is no collection "mian"; did you mean "main"?',
+    ),
+    (
+        "[[schedules]]",
+        'job = "health"\ncron = "* * * * *"\ncollections = ["main"]',
+        '"health" is about all collections, not about some',
     ),
 ]
 

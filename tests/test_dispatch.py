@@ -12,12 +12,12 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
-from bibsync import lease, store
+from bibsync import census, dispatch, lease, store
 from bibsync.dispatch import BACK_AGAIN, LOCKED_AGAIN, MOST_CLAIMS
 from bibsync.errors import SourceRefused, StoreUnavailable
 from bibsync.lease import PostgresLeases
 from bibsync.run import PURCHASES
-from bibsync.store import Pool, pauses, requests
+from bibsync.store import Pool, claims, firings, pauses, requests
 from bibsync.store.requests import BULK, FIRST_FILL, LAST, SCHEDULED
 from tests.harvest.world import MIDNIGHT, NOW, Script, busy
 from tests.replica import WITHIN_S, Scene
@@ -322,7 +322,7 @@ async def test_what_was_begun_again_and_again_and_never_ended_is_given_up(scene:
 async def test_a_replica_that_is_gone_counts_as_a_begin_that_never_ended(scene: Scene):
     number = await scene.ask("one")
     for gone in range(MOST_CLAIMS):
-        await requests.claim(
+        await claims.claim(
             scene.pool,
             [scene.numbers["one"]],
             priorities=(0, LAST),
@@ -331,10 +331,135 @@ async def test_a_replica_that_is_gone_counts_as_a_begin_that_never_ended(scene: 
             ttl=-SECOND,
         )
         async with scene.pool.acquire() as conn, conn.transaction():
-            assert [number] == await requests.take_back(conn)
+            assert [number] == await claims.take_back(conn)
 
     async with scene.replica().at_work():
         assert ["failed"] == await scene.ended(number)
+
+
+async def test_what_a_dead_process_of_this_machine_held_is_done_at_once(
+    scene: Scene, logged: list[dict]
+):
+    process = await asyncio.create_subprocess_exec("true")
+    await process.wait()
+    dead = replace(lease.this_process(), process=process.pid)
+    number = await scene.ask("one")
+    await claims.claim(
+        scene.pool,
+        [scene.numbers["one"]],
+        priorities=(0, LAST),
+        limit=1,
+        holder=(lease.written(dead), dead.replica),
+        ttl=HOUR,
+    )
+
+    async with scene.replica().at_work():
+        assert ["succeeded"] == await scene.ended(number)
+
+    assert 1 == events(logged).count("request.taken_over")
+
+
+async def test_who_holds_a_request_elsewhere_or_lives_keeps_it(scene: Scene):
+    here = lease.this_process()
+    holders = [here, replace(here, machine="elsewhere", process=1), "a word of an older version"]
+    for name, holder in zip(scene.names, holders, strict=True):
+        await scene.ask(name)
+        token = holder if isinstance(holder, str) else lease.written(holder)
+        await claims.claim(
+            scene.pool,
+            [scene.numbers[name]],
+            priorities=(0, LAST),
+            limit=1,
+            holder=(token, "somebody"),
+            ttl=HOUR,
+        )
+
+    await scene.replica().dispatch.look()
+
+    assert ["running"] * 3 == [row["state"] for row in await scene.rows()]
+
+
+async def test_what_the_database_refuses_each_time_fails_in_the_end(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+):
+    """It answers, else nobody could note that: what it can't do isn't tried for ever."""
+
+    async def refuse(_: object) -> dict:
+        raise StoreUnavailable("The count takes too long.")
+
+    monkeypatch.setattr(census, "renew", refuse)
+    monkeypatch.setattr(dispatch, "BACK_AGAIN", timedelta(0))
+    async with scene.replica().at_work():
+        number = await scene.ask(None, job="statistics", retries=1, retry_delay=timedelta(0))
+
+        assert ["failed"] == await scene.ended(number)
+
+    row = await scene.row(number)
+    assert (2, "database_unavailable") == (row["attempts"], _code(row["problem"]))
+
+
+async def test_a_wait_for_another_run_is_told_once(
+    scene: Scene, logged: list[dict], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(dispatch, "LOCKED_AGAIN", timedelta(0))
+    holder = lease.this_process()
+    where = PostgresLeases(scene.pool)
+    key = (scene.numbers["one"], PURCHASES)
+    await where.take(key, holder, ttl=HOUR)
+    replica = scene.replica()
+    async with replica.at_work():
+        number = await scene.ask("one")
+        for _ in range(3):
+            await scene.until(number, lambda row: row["state"] == "running")
+            await scene.until(number, lambda row: row["state"] == "waiting")
+            scene.wake()
+        await where.release(key, holder)
+        scene.wake()
+        assert ["succeeded"] == await scene.ended(number)
+
+    [told] = [each for each in logged if each["event"] == "request.put_back"]
+    assert "locked" == told["problem"]["code"]
+    assert 1 == events(logged).count("request.ended")
+
+
+async def test_what_expired_before_it_began_is_told(scene: Scene, logged: list[dict]):
+    await scene.ask("one", expires_at=datetime.now(UTC) - SECOND)
+
+    await scene.replica().dispatch.look()
+
+    [told] = [each for each in logged if each["event"] == "request.dropped"]
+    assert ("purchases", "one") == (told["job"], told["collection"])
+    assert ["dropped"] == [row["outcome"] for row in await scene.rows()]
+
+
+async def test_it_is_told_how_late_what_a_schedule_wants_was_begun(scene: Scene):
+    late: list[timedelta] = []
+    replica = scene.replica()
+    replica.dispatch.begun = late.append
+    async with replica.at_work():
+        async with scene.pool.acquire() as conn:
+            firing = await firings.fire(
+                conn, "purchases", "purchases", slot=NOW, trigger="schedule", by="r1"
+            )
+        due = {"trigger": "schedule", "due_at": datetime.now(UTC) - HOUR}
+        numbers = [
+            await scene.ask("one", **due, firing=firing),
+            await scene.ask("two", **due),
+            await scene.ask("three"),
+        ]
+        await scene.ended(*numbers)
+
+    [delay] = late
+    assert HOUR <= delay < HOUR + WITHIN_S * SECOND
+
+
+async def test_a_first_fill_that_failed_stays_bulk_work(scene: Scene):
+    scene.vendors["one"].hook = lambda *_: raised(busy())
+    async with scene.replica().at_work():
+        assert ["failed"] == await scene.ended(await scene.ask("one", priority=FIRST_FILL))
+
+    _, again = await scene.rows()
+    assert FIRST_FILL == again["priority"]
 
 
 async def test_replicas_never_do_one_collection_at_once(scene: Scene, logged: list[dict]):
@@ -363,7 +488,7 @@ async def test_of_one_collection_one_request_is_claimed_at_a_time(scene: Scene):
 
     claimed = [
         row["request"]
-        for row in await requests.claim(
+        for row in await claims.claim(
             scene.pool,
             [*scene.numbers.values()],
             priorities=(0, LAST),
@@ -382,7 +507,7 @@ async def test_a_claim_whose_answer_was_lost_is_claimed_anew(scene: Scene):
     replica = scene.replica()
     replica.expire_quickly(timedelta(0))
     number = await scene.ask("one")
-    await requests.claim(
+    await claims.claim(
         scene.pool,
         [scene.numbers["one"]],
         priorities=(0, LAST),

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -9,9 +10,11 @@ import orjson
 import pytest
 
 from bibsync import store, timetable
+from bibsync.errors import SourceRefused
 from bibsync.jobs import JOBS
 from bibsync.settings.keys import JOBS_KNOWN, JOBS_OF_EACH
-from bibsync.store import Pool, statistics
+from bibsync.store import Pool, pauses, statistics
+from tests.harvest.world import busy
 from tests.replica import TITLES, Scene
 
 PAGE = (Path(__file__).parents[1] / "docs" / "jobs.md").read_text()
@@ -37,6 +40,10 @@ async def scene(pool: Pool, tmp_path: Path) -> Scene:
     scene = Scene(pool, tmp_path, names=("one",))
     await scene.enrol()
     return scene
+
+
+def raised(error: Exception) -> None:
+    raise error
 
 
 async def done(scene: Scene, name: str | None, job: str) -> dict:
@@ -109,13 +116,46 @@ async def test_the_whole_chain_is_tried_and_what_was_found_is_kept(scene: Scene)
     assert {"database.connection", "state_folder"} <= {each["check"] for each in findings}
 
 
+async def test_a_check_that_a_person_must_mend_is_not_tried_again(scene: Scene):
+    scene.vendors["one"].hook = lambda *_: raised(SourceRefused("Who are you?"))
+    async with scene.replica().at_work():
+        number = await scene.ask(None, job="health", retries=3, retry_delay=timedelta(0))
+        assert ["failed"] == await scene.ended(number)
+
+    row = await scene.row(number)
+    assert (1, "credentials_refused") == (row["attempts"], orjson.loads(row["problem"])["code"])
+
+
+async def test_who_is_to_be_left_alone_is_not_asked_whether_all_is_well(pool: Pool, tmp_path: Path):
+    scene = Scene(pool, tmp_path, names=("one", "paused", "parked"))
+    await scene.enrol()
+    async with pool.acquire() as conn:
+        numbers = [scene.numbers["paused"]]
+        await pauses.pause(conn, numbers, until=None, reason=None, by="anna")
+        await conn.execute(
+            "insert into lanes (collection, stream, lane, kind, from_at, parked_until) "
+            "values ($1, 'purchases', 0, 'live', '2024-01-01', clock_timestamp() + interval '1 h')",
+            scene.numbers["parked"],
+        )
+
+    result = await done(scene, None, "health")
+
+    assert {name: bool(vendor.asked) for name, vendor in scene.vendors.items()} == {
+        "one": True, "paused": False, "parked": False,
+    }  # fmt: skip
+    assert ["parked", "paused"] == result["left_alone"]
+    assert {None, "one"} == {each["collection"] for each in result["findings"]}
+
+
 async def test_a_check_that_fails_is_the_problem_of_the_whole(scene: Scene):
-    replica = scene.replica()
-    async with replica.at_work():
-        number = await scene.ask(None, job="health")
+    scene.vendors["one"].hook = lambda *_: raised(busy())
+    async with scene.replica().at_work():
+        number = await scene.ask(None, job="health", retries=1, retry_delay=timedelta(0))
         outcomes = await scene.ended(number)
 
-    problem = orjson.loads((await scene.row(number))["problem"])
+    row = await scene.row(number)
+    problem = orjson.loads(row["problem"])
     assert ["failed"] == outcomes
+    assert 2 == row["attempts"], "what may pass is tried again"
     assert problem["message"].startswith("one: ")
     assert problem["remedy"]

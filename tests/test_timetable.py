@@ -300,6 +300,21 @@ async def test_only_enabled_collections_are_asked_for_and_none_before_its_vendor
     assert await conn.fetchval("select due_at > now() + interval '59 minutes' from requests")
 
 
+async def test_what_a_person_fires_waits_for_no_vendor_that_is_spared(conn, config):
+    await seeded(conn, config)
+    await conn.execute(
+        "insert into lanes (collection, stream, lane, kind, from_at, parked_until) "
+        "select collection, 'purchases', 0, 'live', now(), now() + interval '1 hour' "
+        "from collections"
+    )
+
+    async with conn.transaction():
+        await timetable.fire_now(conn, "purchases", trigger="person", by="anna")
+
+    due = await conn.fetch("select due_at <= clock_timestamp() from requests")
+    assert [(True,), (True,)] == [tuple(each) for each in due]
+
+
 async def test_jitter_spreads_the_collections(pool: Pool, conn, tmp_path):
     names = tuple(f"library {number}" for number in range(30))
     config = configured(tmp_path, names=names)
@@ -406,6 +421,27 @@ async def test_a_schedule_that_would_never_fire_again_is_refused(conn, config, c
 
     assert before == (await rows(conn))["tonight"]
     await edit(conn, config, "tonight", enabled=False)
+
+
+async def test_a_job_about_all_collections_is_spread_too(pool: Pool, conn, config):
+    await seeded(conn, config)
+    await edit(conn, config, "statistics", jitter="1d")
+    await only(conn, "statistics")
+
+    tick = await timetable.fire_due(pool, by="r1")
+
+    [row] = await conn.fetch("select due_at from requests")
+    [fired] = tick.fired
+    assert fired.slot < row["due_at"] <= fired.slot + DAY
+
+
+async def test_a_job_about_all_collections_is_not_about_some(conn, config):
+    await seeded(conn, config)
+
+    with pytest.raises(UsageWrong, match="health is about all collections"):
+        await edit(conn, config, "health", collections=["main"])
+
+    assert () == (await rows(conn))["health"].terms.collections
 
 
 async def test_a_schedule_of_a_collection_that_nobody_has_is_refused(conn, config):

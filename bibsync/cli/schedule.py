@@ -1,7 +1,7 @@
 """bibsync schedule: when jobs are due, looked at and changed while the daemon runs."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -41,9 +41,6 @@ def list_(
     if json:
         for each in documents:
             out_json(each)
-        return
-    if not documents:
-        say("There are no schedules yet: the daemon makes them.")
         return
     table(COLUMNS, map(_cells, documents), zone=config.timezone)
     for each in documents:
@@ -212,7 +209,8 @@ def _changed(change: Callable[[Connection, Config], Awaitable[Result]]) -> Resul
 async def _listed(config: Config) -> list[dict[str, Any]]:
     async with context.readable(config) as pool:
         if pool is None:
-            return []
+            now = datetime.now(UTC)
+            return timetable.documents(timetable.expected([], config, now), now)
         async with store.acquire(pool) as conn:
             rows, now = await schedules.all_rows(conn), await schedules.now(conn)
             return timetable.documents(timetable.expected(rows, config, now), now)

@@ -12,6 +12,7 @@ from bibsync.cli.context import Json, configuration
 from bibsync.cli.report import counted
 from bibsync.cli.text import local, out_json, printable, say, table
 from bibsync.config import Config
+from bibsync.run import PURCHASES
 
 CHECK_FAILED = 8
 COLUMNS = (
@@ -75,15 +76,32 @@ def _show(document: dict[str, Any], config: Config) -> None:
         for sentence in _of_replica(each):
             say(printable(sentence))
     for each in document["collections"]:
-        if pause := each["pause"]:
-            say(printable(f"{each['name']}: {_paused(pause, config)}"))
-        for stream in each["streams"]:
-            if waiting := stream.get("titles_waiting"):
-                say(printable(f"{each['name']}: {_list(waiting, each['name'])}"))
-            problem = (stream["last_run"] or {}).get("problem")
-            if problem and each["health"] != "disabled":
-                say(printable(f"{each['name']}: {problem['message']} [{problem['code']}]"))
-                say(f"  {problem['remedy']}")
+        _explain(each, config)
+
+
+def _explain(each: dict[str, Any], config: Config) -> None:
+    """Say what a person should know of a collection, and what to do."""
+    name = each["name"]
+    if pause := each["pause"]:
+        say(printable(f"{name}: {_paused(pause, config)}"))
+        say(printable(f"  bibsync resume --collection {shlex.quote(name)}"))
+    if each["health"] == "late":
+        say(printable(_late(each, config)))
+    for stream in each["streams"]:
+        if waiting := stream.get("titles_waiting"):
+            say(printable(f"{name}: {_list(waiting, name)}"))
+        problem = (stream["last_run"] or {}).get("problem")
+        if problem and each["health"] != "disabled":
+            say(printable(f"{name}: {problem['message']} [{problem['code']}]"))
+            say(f"  {problem['remedy']}")
+
+
+def _late(each: dict[str, Any], config: Config) -> str:
+    """Say since when a collection is late, and where to look why."""
+    [success] = [one["last_success"] for one in each["streams"] if one["stream"] == PURCHASES]
+    since = f"since {local(datetime.fromisoformat(success), config.timezone)}" if success else "yet"
+    command = f"bibsync runs list --collection {shlex.quote(each['name'])}"
+    return f"{each['name']}: late, no sync succeeded {since}; see: {command}"
 
 
 def _of_replica(replica: dict[str, Any]) -> list[str]:

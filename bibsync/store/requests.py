@@ -1,22 +1,14 @@
-"""Table requests: what is to be done, by whichever replica is free.
-
-    waiting ──claimed──► running ──► done        with an outcome
-       ▲  │                │  ▲
-       │  ├─► cancelled ◄──┘  └── its replica is gone: another claims it
-       │  └─► dropped             it had not begun by its time
-       └── once more, later
+"""Table requests: what is to be done, by whichever replica is free; `claims` has how it is done.
 
 Of what is wanted anyway (no span, no force) one that waits is enough: whoever wants it again has
 the one that there is. `LOCK` makes that hold; whoever lets a request wait takes it first, in the
 same transaction. Told by the server's clock alone.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
-
-import orjson
 
 from bibsync.store import LET_GO, Connection
 
@@ -44,7 +36,9 @@ select c.collection, $9, $3, $1, $2, clock_timestamp(),
            select from runs r
            where r.collection = c.collection and r.stream = 'purchases' and r.outcome = 'succeeded'
        ) then $4::integer else greatest($4, $10::integer) end,
-       greatest($11::timestamptz + random() * $12::interval, l.parked_until), $5, $6, $7, $8
+       greatest(
+           $11::timestamptz + random() * $12::interval, case when $4 > 0 then l.parked_until end
+       ), $5, $6, $7, $8
 from collections c
 left join lanes l on l.collection = c.collection and l.stream = 'purchases' and l.lane = 0
 where c.enabled and ($13::text[] = '{{}}' or c.name = any($13))
@@ -89,94 +83,6 @@ on conflict (coalesce(collection, 0), job)
     where state = 'waiting' and since is null and until is null and not force_reimport
 do update set due_at = least(w.due_at, excluded.due_at)
 """
-CLAIM = """
-with next as (
-    select q.request from requests q
-    where q.state = 'waiting' and q.due_at <= clock_timestamp()
-      and (q.claims + q.attempts > 0 or coalesce(q.expires_at > clock_timestamp(), true))
-      and (q.collection is null or q.collection = any($1::int[]))
-      and q.priority between $2 and $3
-      and not exists (
-          select from requests r
-          where r.state = 'running' and coalesce(r.collection, 0) = coalesce(q.collection, 0)
-            and (q.collection is not null or r.job = q.job)
-      )
-      and not exists (
-          select from requests e
-          where e.state = 'waiting' and e.due_at <= clock_timestamp()
-            and coalesce(e.collection, 0) = coalesce(q.collection, 0)
-            and (q.collection is not null or e.job = q.job)
-            and (e.priority, e.due_at, e.request) < (q.priority, q.due_at, q.request)
-      )
-    order by q.priority, q.due_at, q.request
-    limit $4
-    for update of q skip locked
-)
-update requests r
-set state = 'running', holder = $5, replica = $6, held_until = clock_timestamp() + $7,
-    claims = claims + 1, started = coalesce(started, clock_timestamp()), cancel_asked = false
-from next where r.request = next.request
-returning r.*
-"""
-"""Of a collection, or of a job that is about all of them, none but the first in order."""
-KEEP = """
-update requests set held_until = clock_timestamp() + $3
-where request = any($2::bigint[]) and holder = $1 and state = 'running'
-returning request, cancel_asked
-"""
-DROP_EXPIRED = """
-update requests
-set state = 'dropped', outcome = 'dropped', finished = clock_timestamp()
-where state = 'waiting' and claims + attempts = 0 and expires_at <= clock_timestamp()
-returning request, collection, job, due_at
-"""
-SETTLE_LEFT = """
-update requests r
-set state = 'done', outcome = 'paused', problem = $1::text::json, finished = clock_timestamp()
-from collections c
-where r.state = 'waiting' and c.collection = r.collection and not c.enabled
-returning r.request, r.job, c.name
-"""
-IS_ANY_ABANDONED = """
-select exists (select from requests where state = 'running' and held_until < clock_timestamp())
-"""
-ABANDONED = """
-select request from requests
-where state = 'running' and held_until < clock_timestamp()
-for update skip locked
-"""
-ABSORB_TWINS = """
-update requests r
-set state = 'done', outcome = 'absorbed', finished = clock_timestamp(), holder = null
-where r.request = any($1::bigint[]) and r.state = 'running' and ($2::text is null or holder = $2)
-  and r.since is null and r.until is null and not r.force_reimport
-  and exists (
-      select from requests w
-      where w.state = 'waiting' and w.job = r.job
-        and coalesce(w.collection, 0) = coalesce(r.collection, 0)
-        and w.since is null and w.until is null and not w.force_reimport
-  )
-"""
-PUT_BACK = """
-update requests
-set state = case when cancel_asked then 'cancelled' else 'waiting' end,
-    outcome = case when cancel_asked then 'cancelled' end,
-    finished = case when cancel_asked then clock_timestamp() end,
-    holder = null, held_until = null, attempts = attempts + $3,
-    claims = case
-        when $6 then 0 when $7 or $5::text is null then claims else least(claims, 1)
-    end,
-    due_at = greatest(clock_timestamp() + $2, $4)
-where request = any($1::bigint[]) and state = 'running' and ($5::text is null or holder = $5)
-returning request, state
-"""
-SETTLE = """
-update requests
-set state = $3, outcome = $4, problem = $5::text::json, result = $6::text::json, run = $7,
-    attempts = attempts + 1, finished = clock_timestamp(), holder = null, held_until = null
-where request = $1 and holder = $2 and state = 'running'
-returning true
-"""
 CANCEL = """
 update requests
 set state = case when state = 'waiting' then 'cancelled' else state end,
@@ -189,6 +95,12 @@ returning state
 ONE = """
 select q.*, c.name from requests q left join collections c using (collection) where q.request = $1
 """
+WAITING = """
+select collection, job, min(due_at) as due_at,
+       bool_or(started is not null and claims + attempts = 0) as in_line
+from requests where state = 'waiting' and collection is not null group by collection, job
+"""
+"""What was begun and counts as not begun stands in line for a lease."""
 LISTED = """
 select q.*, c.name from requests q left join collections c using (collection)
 where q.state = any($1::text[])
@@ -241,14 +153,11 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How a request ended, and what is told of it."""
+class Waiting:
+    """When the next request is due; `in_line`: one stands in line for a lease of another's."""
 
-    outcome: str
-    problem: Mapping[str, object] | None = None
-    result: Mapping[str, object] | None = None
-    run: int | None = None
-    state: Literal["done", "cancelled"] = field(default="done")
+    due_at: datetime
+    in_line: bool
 
 
 async def ask(conn: Connection, wish: Wish, terms: Terms) -> int:
@@ -269,7 +178,8 @@ async def ask_each(
 ) -> list[int]:
     """Ask for a job of each collection of these `names`, of every enabled one where there are none.
 
-    Each is due by chance within `jitter` from `due_at`, and no sooner than its vendor allows.
+    Each is due by chance within `jitter` from `due_at`, and no sooner than its vendor allows;
+    what a person wishes is due at once.
     """
     await conn.execute(LOCK)
     spread = (job, FIRST_FILL, due_at, jitter, list(names))
@@ -281,99 +191,6 @@ async def ask_never_succeeded(conn: Connection, numbers: Sequence[int], *, by: s
     """Ask for the purchases of those collections that never had a successful run, at once."""
     await conn.execute(LOCK)
     await conn.execute(ASK_NEVER_SUCCEEDED, list(numbers), by, FIRST_FILL)
-
-
-async def claim(
-    conn: Connection,
-    numbers: Sequence[int],
-    *,
-    priorities: tuple[int, int],
-    limit: int,
-    holder: tuple[str, str],
-    ttl: timedelta,
-) -> list[Row]:
-    """Claim requests that are due, those that matter most first, none of a collection at work.
-
-    `numbers` are the collections that the claimant knows, `priorities` the first and last one that
-    it takes, `holder` is its token and its replica's name.
-    """
-    rows: list[Row] = await conn.fetch(CLAIM, list(numbers), *priorities, limit, *holder, ttl)
-    return rows
-
-
-async def keep(
-    conn: Connection, token: str, numbers: Sequence[int], *, ttl: timedelta
-) -> dict[int, bool]:
-    """Prolong those of these that `token` still holds; return whether each is to be cancelled.
-
-    What it claimed without knowing, as the answer got lost, runs out and is claimed anew.
-    """
-    rows = await conn.fetch(KEEP, token, list(numbers), ttl)
-    return {row["request"]: row["cancel_asked"] for row in rows}
-
-
-async def drop_expired(conn: Connection) -> list[Row]:
-    """Drop what had not begun by its time, and return it."""
-    rows: list[Row] = await conn.fetch(DROP_EXPIRED)
-    return rows
-
-
-async def settle_left(conn: Connection, problem: Mapping[str, object]) -> list[Row]:
-    """End what waits of collections that left the configuration, and return it."""
-    rows: list[Row] = await conn.fetch(SETTLE_LEFT, _json(problem))
-    return rows
-
-
-async def is_any_abandoned(conn: Connection) -> bool:
-    """Tell whether a replica that is gone holds anything."""
-    return bool(await conn.fetchval(IS_ANY_ABANDONED))
-
-
-async def take_back(conn: Connection) -> list[int]:
-    """Let what was held by replicas that are gone wait again; return it."""
-    await conn.execute(LOCK)
-    gone = [row["request"] for row in await conn.fetch(ABANDONED)]
-    return await put_back(conn, None, gone, wait=timedelta(0))
-
-
-async def put_back(
-    conn: Connection,
-    token: str | None,
-    numbers: Sequence[int],
-    *,
-    wait: timedelta,
-    attempts: int = 0,
-    earliest: datetime | None = None,
-    begun: bool = True,
-    claimed: bool = False,
-) -> list[int]:
-    """Let what `token` holds wait again, due after `wait` and not before `earliest`; return it.
-
-    No `token`: whoever holds it. `attempts` are added to those that count against `retries`. What
-    had not `begun` may expire; what was `claimed` in vain goes on counting how often. What somebody
-    has cancelled meanwhile is cancelled.
-    """
-    await conn.execute(LOCK)
-    each = list(numbers)
-    await conn.execute(ABSORB_TWINS, each, token)
-    rows = await conn.fetch(PUT_BACK, each, wait, attempts, earliest, token, not begun, claimed)
-    return [row["request"] for row in rows if row["state"] == "waiting"]
-
-
-async def settle(conn: Connection, number: int, token: str, ended: Ended) -> bool:
-    """Note how a request ended; False: it is no longer `token`'s."""
-    return bool(
-        await conn.fetchval(
-            SETTLE,
-            number,
-            token,
-            ended.state,
-            ended.outcome,
-            _json(ended.problem),
-            _json(ended.result),
-            ended.run,
-        )
-    )
 
 
 async def cancel(conn: Connection, number: int) -> str | None:
@@ -396,5 +213,9 @@ async def listed(conn: Connection, states: Sequence[str], *, limit: int) -> list
     return rows
 
 
-def _json(value: Mapping[str, object] | None) -> str | None:
-    return None if value is None else orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
+async def waiting(conn: Connection) -> dict[tuple[int, str], Waiting]:
+    """Return what waits of each collection and job."""
+    return {
+        (row["collection"], row["job"]): Waiting(row["due_at"], row["in_line"])
+        for row in await conn.fetch(WAITING)
+    }

@@ -5,7 +5,7 @@ changed nothing. An answer is bounded in time, and so is sending it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC
 from typing import Any, Final
 
@@ -137,7 +137,7 @@ class Exchange:
                 remedy="Leave them out.",
             ) from None
         if not before:
-            self._note(route, request, by, answer)
+            self._note(route, dict(request.match_info) | body, by, answer)
         return answer, before
 
     async def _body(self, request: web.Request) -> bytes:
@@ -167,12 +167,12 @@ class Exchange:
             raise StoreUnavailable("The database doesn't answer now.")
         return database.pool
 
-    def _note(self, route: Route, request: web.Request, by: str, answer: Answer) -> None:
+    def _note(self, route: Route, what: Mapping[str, Any], by: str, answer: Answer) -> None:
         """Tell of a change, and have what it asks for begun at once."""
         log.info(
             events.CHANGE_MADE,
             does=f"{route.method} {route.path}",
-            what=dict(request.match_info),
+            what=what,
             by=by,
             status=answer.status,
         )

@@ -153,3 +153,25 @@ async def test_one_that_stood_still_beyond_its_lease_writes_and_asks_nothing_mor
         for each in daemons.values():
             assert 0 == await each.stop()
     await expect_the_truth(installations[0], vendor)
+
+
+async def test_what_one_on_this_machine_left_is_gone_on_with_at_once(
+    installations: list[Installation], vendor: Watched, database: str
+):
+    """Its requests and its leases are held for an hour, and nobody waits for them."""
+    more = '[daemon]\nlease_ttl = "1h"\n'
+    for each in installations[:2]:
+        configure(each, vendor.collections(**SLOW), more=more)
+    async with looking(database) as conn, attending(installations[0]) as first:
+        await vendor.asked(8)
+        first.send(signal.SIGKILL)
+        await first.ended()
+        left = await conn.fetchval("select count(*) from requests where state = 'running'")
+
+        async with attending(installations[1]) as other:
+            await other.told("request.taken_over", times=left)
+            await all_is_done(conn)
+            assert 0 == await other.stop()
+
+    assert left > 0
+    await expect_the_truth(installations[0], vendor)

@@ -40,8 +40,8 @@ async def in_backoff(daemon: Attended, vendor: Watched, _: asyncpg.Connection) -
 
 
 async def in_wait_for_a_lease(daemon: Attended, _: Watched, __: asyncpg.Connection) -> None:
-    await daemon.told("run.ended", outcome="locked")
-    await daemon.told("request.put_back")
+    told = await daemon.told("request.put_back")
+    assert "locked" == told["problem"]["code"]
 
 
 @pytest.mark.parametrize("reach", [in_page, in_backoff, in_wait_for_a_lease])

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bibsync.collection import Collection, Sync
-from bibsync.store import Connection, Pool, collections, firings, requests
-from bibsync.store.requests import LAST, Ended, Terms, Wish
+from bibsync.store import Connection, Pool, claims, collections, firings, requests
+from bibsync.store.claims import Ended
+from bibsync.store.requests import LAST, Terms, Wish
 
 NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
@@ -49,13 +50,53 @@ async def ask(conn: Connection, collection: int | None, terms: Terms = PERSON, *
 
 async def claim(conn: Connection, numbers, holder: str = "a", **more) -> list[int]:
     options = {"priorities": (0, LAST), "limit": 10, "ttl": TTL} | more
-    rows = await requests.claim(conn, numbers, holder=(holder, f"host:{holder}"), **options)
+    rows = await claims.claim(conn, numbers, holder=(holder, f"host:{holder}"), **options)
     return [row["request"] for row in rows]
 
 
 async def state(conn: Connection, number: int) -> tuple[str, str | None]:
     row = await requests.one(conn, number)
     return row["state"], row["outcome"]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "whose"),
+    [
+        ((requests.WISHED, "anna", None), (requests.SCHEDULED, "schedule", HOUR), "anna"),
+        ((requests.SCHEDULED, "schedule", HOUR), (requests.WISHED, "anna", None), "anna"),
+        ((requests.WISHED, "anna", None), (requests.WISHED, "bert", None), "anna"),
+    ],
+)
+async def test_who_asks_for_the_same_joins_and_a_persons_wish_stays_one(
+    conn, numbers, first, then, whose
+):
+    asked = [
+        await ask(
+            conn,
+            numbers[0],
+            Terms(
+                trigger="person" if by in {"anna", "bert"} else "schedule",
+                by=by,
+                priority=priority,
+                expires_at=NOW + expires if expires else None,
+            ),
+        )
+        for priority, by, expires in (first, then)
+    ]
+
+    row = await requests.one(conn, asked[0])
+    assert asked[0] == asked[1]
+    assert (whose, "person", requests.WISHED, None) == (
+        row["requested_by"], row["trigger"], row["priority"], row["expires_at"],
+    )  # fmt: skip
+
+
+async def test_of_two_that_expire_the_later_counts(conn, numbers):
+    for expires in (2 * HOUR, HOUR):
+        terms = Terms(trigger="schedule", by="a schedule", expires_at=NOW + expires)
+        number = await ask(conn, numbers[0], terms)
+
+    assert NOW + 2 * HOUR == (await requests.one(conn, number))["expires_at"]
 
 
 async def test_each_is_claimed_by_one_of_many_at_once(pool: Pool, conn, numbers):
@@ -120,9 +161,9 @@ async def test_a_request_ends_once_and_for_its_holder_only(conn, numbers):
     await claim(conn, numbers, "a")
     ended = Ended("failed", {"code": "source_busy"}, {"records": 3}, run=None)
 
-    strange = await requests.settle(conn, number, "b", ended)
-    first = await requests.settle(conn, number, "a", ended)
-    second = await requests.settle(conn, number, "a", Ended("succeeded"))
+    strange = await claims.settle(conn, number, "b", ended)
+    first = await claims.settle(conn, number, "a", ended)
+    second = await claims.settle(conn, number, "a", Ended("succeeded"))
 
     assert (False, True, False) == (strange, first, second)
     assert ("done", "failed") == await state(conn, number)
@@ -133,22 +174,22 @@ async def test_what_a_replica_that_is_gone_held_is_done_by_another(conn, numbers
     await claim(conn, numbers, "a", ttl=timedelta(seconds=-1))
 
     async with conn.transaction():
-        back = await requests.take_back(conn)
+        back = await claims.take_back(conn)
     claimed = await claim(conn, numbers, "b")
-    kept = await requests.keep(conn, "a", [number], ttl=TTL)
+    kept = await claims.keep(conn, "a", [number], ttl=TTL)
 
     assert [number] == back == claimed
     assert {} == kept
-    assert not await requests.settle(conn, number, "a", Ended("succeeded"))
+    assert not await claims.settle(conn, number, "a", Ended("succeeded"))
 
 
 async def test_what_is_kept_is_not_taken_back(conn, numbers):
     number = await ask(conn, numbers[0])
     await claim(conn, numbers, "a", ttl=timedelta(seconds=-1))
 
-    kept = await requests.keep(conn, "a", [number], ttl=TTL)
+    kept = await claims.keep(conn, "a", [number], ttl=TTL)
     async with conn.transaction():
-        back = await requests.take_back(conn)
+        back = await claims.take_back(conn)
 
     assert ({number: False}, []) == (kept, back)
 
@@ -159,7 +200,7 @@ async def test_what_comes_back_gives_way_to_the_same_that_waits(conn, numbers):
     second = await ask(conn, numbers[0])
 
     async with conn.transaction():
-        back = await requests.put_back(conn, "a", [first], wait=timedelta(0))
+        back = await claims.put_back(conn, "a", [first], wait=timedelta(0))
 
     assert [] == back
     assert ("done", "absorbed") == await state(conn, first)
@@ -171,8 +212,8 @@ async def test_what_is_put_back_waits_its_time_and_counts_its_attempts(conn, num
     await claim(conn, numbers, "a")
 
     async with conn.transaction():
-        strange = await requests.put_back(conn, "b", [number], wait=HOUR, attempts=1)
-        back = await requests.put_back(
+        strange = await claims.put_back(conn, "b", [number], wait=HOUR, attempts=1)
+        back = await claims.put_back(
             conn, "a", [number], wait=timedelta(0), attempts=1, earliest=NOW + HOUR
         )
 
@@ -188,10 +229,10 @@ async def test_what_had_not_begun_by_its_time_is_dropped(conn, numbers):
     begun = await ask(conn, numbers[1], Terms(trigger="schedule", by="x", expires_at=NOW + HOUR))
     await claim(conn, numbers, "a")
     async with conn.transaction():
-        await requests.put_back(conn, "a", [begun], wait=timedelta(0))
+        await claims.put_back(conn, "a", [begun], wait=timedelta(0))
     await conn.execute("update requests set expires_at = $2 where request = $1", begun, NOW - HOUR)
 
-    dropped = await requests.drop_expired(conn)
+    dropped = await claims.drop_expired(conn)
 
     assert [never_begun] == [row["request"] for row in dropped]
     assert ("dropped", "dropped") == await state(conn, never_begun)
@@ -204,7 +245,7 @@ async def test_what_waits_is_cancelled_and_what_runs_is_told(conn, numbers):
 
     states = [await requests.cancel(conn, each) for each in (waiting, running)]
     again = await requests.cancel(conn, waiting)
-    kept = await requests.keep(conn, "a", [running], ttl=TTL)
+    kept = await claims.keep(conn, "a", [running], ttl=TTL)
 
     assert ["cancelled", "running", None] == [*states, again]
     assert {running: True} == kept

@@ -9,6 +9,7 @@ import pytest
 from spoken import MAIN, Api, StandIn, Wire, head, opened, problem, until
 
 from bibsync import store
+from bibsync.rounds import SILENT_S
 from bibsync.store import Connection, Pool, pauses
 from bibsync.web.exchange import AT_ONCE, LARGEST_BODY
 from bibsync.web.limits import Limits
@@ -156,7 +157,8 @@ async def test_an_unknown_path_and_an_unknown_method_are_told(api: Api):
 async def test_a_database_that_is_away_is_told_at_once_with_when_to_ask_again(
     api: Api, daemon: StandIn
 ):
-    daemon.database.lost = True
+    daemon.database._failures["a round"] = 1
+    daemon.database._answered_at = -SILENT_S
 
     got = await api("GET", "/v1/status")
 

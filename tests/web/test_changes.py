@@ -13,7 +13,16 @@ from bibsync import lease, store
 from bibsync.lease import PostgresLeases
 from bibsync.reject import Reason
 from bibsync.run import METADATA, PURCHASES
-from bibsync.store import Connection, Pool, collections, pauses, rejects, requests, schedules
+from bibsync.store import (
+    Connection,
+    Pool,
+    claims,
+    collections,
+    pauses,
+    rejects,
+    requests,
+    schedules,
+)
 from bibsync.store.requests import BULK, LAST
 
 RUN = f"/v1/collections/{MAIN}/run"
@@ -259,7 +268,7 @@ async def test_what_waits_is_cancelled_and_what_runs_is_stopped(
     cancelled = await api("DELETE", f"/v1/requests/{waits}")
     again = await api("DELETE", f"/v1/requests/{waits}")
     runs = (await api.post(RUN)).document["id"]
-    await requests.claim(
+    await claims.claim(
         conn, [main], priorities=(0, LAST), limit=1, holder=("token", "here:1"), ttl=HOUR
     )
     stopping = await api("DELETE", f"/v1/requests/{runs}")

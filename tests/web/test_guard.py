@@ -161,7 +161,7 @@ async def test_who_asks_is_noted_and_a_change_is_logged_once(api: Api, conn: Con
     [change] = [each for each in log if each["event"] == events.CHANGE_MADE]
     assert "anna (api 127.0.0.1)" == pause.by == change["by"]
     assert "POST /v1/collections/{name}/pause" == change["does"]
-    assert {"name": MAIN} == change["what"]
+    assert {"name": MAIN, "reason": "vendor maintenance"} == change["what"]
 
 
 @pytest.mark.parametrize("name", [b"a" * 101, b"a\x80b"], ids=["long", "no text"])

@@ -36,7 +36,7 @@ async def test_readiness_follows_the_database_and_not_redis(
         ready = await api.get("/readyz")
         starting.redis_lost = True
         without_redis = await api.get("/readyz")
-        starting.database.lost = True
+        starting.database._failures["a round"] = 1
         lost = await api("GET", "/readyz")
 
     assert (True, True, True) == (ready["ready"], ready["database"], ready["redis"])
