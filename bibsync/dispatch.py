@@ -112,6 +112,7 @@ class Dispatch:
             back = await _taken_back(conn)
             dropped = await claims.drop_expired(conn)
             left = await claims.settle_left(conn, LEFT.as_json())
+            absorbed = await claims.absorb(conn)
             for ended in await firings.finish(conn):
                 log.info(events.SCHEDULE_ENDED, schedule=ended.schedule, outcome=ended.outcome)
             claimed = await self._claim(conn)
@@ -126,14 +127,10 @@ class Dispatch:
                 collection=of.name if of else None,
             )
         for row in left:
-            log.info(
-                events.REQUEST_ENDED,
-                request=row["request"],
-                job=row["job"],
-                collection=row["name"],
-                outcome=Outcome.PAUSED.value,
-                problem=LEFT.as_json(),
-            )
+            _tell_ended(row, Outcome.PAUSED, LEFT)
+        for row in absorbed:
+            self.duty.means.witness.ended(PURCHASES, Outcome.ABSORBED)
+            _tell_ended(row, Outcome.ABSORBED)
         for row in claimed:
             if _is_a_slots(row) and (row["claims"], row["attempts"]) == (1, 0):
                 self.begun(row["started"] - row["due_at"])
@@ -278,6 +275,18 @@ class Dispatch:
     ) -> None:
         await claims.put_back(conn, self._token, [number], wait=wait, **more)
         log.info(events.REQUEST_PUT_BACK, wait_s=wait.total_seconds())
+
+
+def _tell_ended(row: Any, outcome: Outcome, problem: Problem | None = None) -> None:
+    """Tell of a request that ended without anybody having carried it out."""
+    log.info(
+        events.REQUEST_ENDED,
+        request=row["request"],
+        job=row["job"],
+        collection=row["name"],
+        outcome=outcome.value,
+        problem=problem.as_json() if problem else None,
+    )
 
 
 def _is_a_slots(row: Any) -> bool:

@@ -453,6 +453,31 @@ async def test_it_is_told_how_late_what_a_schedule_wants_was_begun(scene: Scene)
     assert HOUR <= delay < HOUR + WITHIN_S * SECOND
 
 
+async def test_who_wants_the_new_days_has_them_of_a_backfill_under_way(
+    scene: Scene, logged: list[dict]
+):
+    replica = scene.replica()
+    async with replica.at_work():
+        async with held(scene, "two"):
+            scene.vendors["one"].open.clear()
+            backfill = await scene.ask("one", priority=BULK, **SPAN)
+            await scene.vendors["one"].is_asked()
+
+            slot = await scene.ask("one", priority=SCHEDULED)
+            part = await scene.ask("one", **(SPAN | {"force_reimport": False}))
+            other = await scene.ask("two", priority=SCHEDULED)
+            look_up = await scene.ask("one", job="metadata")
+            assert ["absorbed"] == await scene.ended(slot)
+
+            states = [(await scene.row(each))["state"] for each in (part, other, look_up)]
+            assert ["waiting"] * 3 == states
+            scene.vendors["one"].open.set()
+        assert ["succeeded"] * 4 == await scene.ended(backfill, part, other, look_up)
+
+    [told] = [each for each in logged if each.get("outcome") == "absorbed"]
+    assert ("request.ended", slot, "one") == (told["event"], told["request"], told["collection"])
+
+
 async def test_a_first_fill_that_failed_stays_bulk_work(scene: Scene):
     scene.vendors["one"].hook = lambda *_: raised(busy())
     async with scene.replica().at_work():

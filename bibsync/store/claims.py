@@ -18,8 +18,20 @@ from typing import Literal
 import orjson
 
 from bibsync.store import Connection
-from bibsync.store.requests import LOCK, Row
+from bibsync.store.requests import FIRST_FILL, LOCK, WISHED, Row
 
+ABSORB = """
+update requests w
+set state = 'done', outcome = 'absorbed', finished = clock_timestamp()
+from requests r, collections c
+where w.state = 'waiting' and w.due_at <= clock_timestamp() and w.job = 'purchases'
+  and w.since is null and w.until is null and not w.force_reimport and w.priority > $2
+  and r.state = 'running' and r.collection = w.collection and r.job = w.job and r.priority >= $1
+  and c.collection = w.collection
+returning w.request, w.job, c.name
+"""
+"""Bulk work at a collection's purchases reads its new days first: what a schedule wants is done by
+it. A person's wish waits for its turn."""
 CLAIM = """
 with next as (
     select q.request from requests q
@@ -154,6 +166,12 @@ async def keep(
 async def drop_expired(conn: Connection) -> list[Row]:
     """Drop what had not begun by its time, and return it."""
     rows: list[Row] = await conn.fetch(DROP_EXPIRED)
+    return rows
+
+
+async def absorb(conn: Connection) -> list[Row]:
+    """End what schedules want of collections at which bulk work is under way; return it."""
+    rows: list[Row] = await conn.fetch(ABSORB, FIRST_FILL, WISHED)
     return rows
 
 

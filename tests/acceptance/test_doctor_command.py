@@ -17,7 +17,10 @@ from bibsync import examination
 from bibsync.examination import State, place
 from bibsync.simulator import Defect, Faults
 
-FIELDS = {"type", "check", "collection", "state", "message", "remedy", "code", "duration_s"}
+FIELDS = {
+    *("type", "check", "collection", "state", "message", "remedy", "code", "transient"),
+    "duration_s",
+}
 SHARED = ["configuration", "state_folder", "database.connection"]
 TABLES = [*SHARED, "database.rights", "database.schema"]
 VENDOR = ["vendor.address", "vendor.clock", "vendor.login", "vendor.page"]

@@ -19,7 +19,7 @@ async def test_a_paused_collection_is_not_asked_and_says_who_why_and_until_when(
         one = await installation.run("run-once", "--collection", "springfield", "--json")
         seen = await installation.run("status", "--json")
         check = await installation.run("status", "--check")
-        resumed = await installation.run("resume", "--all")
+        resumed = await installation.run("resume", "--all", "--reason", "they are back")
         again = await installation.run(*SYNC, "--json")
 
     assert paused.code == 0, paused.err
@@ -35,7 +35,7 @@ async def test_a_paused_collection_is_not_asked_and_says_who_why_and_until_when(
     assert ("paused", "new key") == (first["health"], first["pause"]["reason"])
     assert "@" in first["pause"]["by"]
     assert check.code == 0
-    assert "springfield goes on with its next run.\n" == resumed.out
+    assert "springfield goes on with its next run: they are back\n" == resumed.out
     assert "1 collection was not paused.\n" == resumed.err
     assert ["succeeded"] * 2 == [each["outcome"] for each in again.documents]
 
@@ -74,6 +74,7 @@ async def test_pauses_that_make_no_sense_are_refused(installation: Installation)
         (("pause", "--collection", "shelbyville"), 10),
         (("resume",), 2),
         (("resume", "--collection", "shelbyville"), 10),
+        (("resume", "--all", "--reason", "two\nlines"), 2),
     ):
         refused = await installation.run(*words)
         assert code == refused.code, (words, refused.err)

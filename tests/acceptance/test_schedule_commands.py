@@ -42,6 +42,15 @@ async def test_before_a_daemon_was_there_they_are_shown_as_it_would_make_them(
     assert all(each["origin"] == "config" for each in found.values())
 
 
+async def test_they_are_shown_where_nobody_made_a_database_yet(embedded: Installation):
+    embedded.configure(HERE)
+
+    found = await listed(embedded)
+
+    assert {"purchases", "metadata", "statistics", "snapshot", "cleanup", "health"} == set(found)
+    assert all(5 == len(each["next_times"]) for each in found.values())
+
+
 async def test_an_edit_is_told_in_words_with_the_next_five_times(installation: Installation):
     installation.configure(HERE)
 

@@ -81,8 +81,51 @@ async def test_health_goes_from_never_run_to_failing_to_ok_to_late(
     seen = [each.document["collections"][0]["health"] for each in (before, failing, well)]
     assert ["never_run", "failing", "ok"] == seen
     assert "\tlate\t" in late.out
+    assert "springfield: late, no sync succeeded since " in late.err
+    assert "bibsync runs list --collection springfield" in late.err
     assert [0, 8, 0, 8] == [each.code for each in (before, failing, well, late)]
     assert failing.document["collections"][0]["activity"] == "waiting_to_retry"
+
+
+async def test_it_says_who_paused_a_collection_and_how_it_goes_on(installation: Installation):
+    installation.configure([{"name": "spring field", "library_id": "s", "base_url": NOWHERE}])
+    await installation.run("pause", "--all", "--reason", "new key")
+
+    status = await installation.run("status")
+
+    assert "spring field: paused by " in status.err
+    assert "  bibsync resume --collection 'spring field'\n" in status.err
+
+
+IN_LINE = """
+insert into requests (
+    collection, job, trigger, requested_by, requested_at, priority, due_at, started, attempts
+)
+select collection, 'purchases', 'schedule', 'a schedule', now(), 1, '2096-01-01', $1, $2
+from collections
+"""
+
+
+async def test_what_waits_is_activity_and_when_it_is_due(
+    installation: Installation, vendor: Watched, database: str
+):
+    installation.configure(vendor.collections())
+    await installation.run("run-once", "--all")
+    conn = await asyncpg.connect(database)
+
+    async def waiting(began: datetime | None, attempts: int) -> tuple[str, str]:
+        await conn.execute("delete from requests")
+        await conn.execute(IN_LINE, began, attempts)
+        told = (await installation.run("status", "--json")).document["collections"][0]
+        return told["activity"], told["streams"][0]["next_due"]
+
+    due = "2096-01-01T00:00:00Z"
+    now = datetime.now(UTC)
+    assert ("idle", due) == await waiting(None, 0), "its time hasn't come"
+    assert ("waiting_for_lease", due) == await waiting(now, 0)
+    await conn.execute("update runs set outcome = 'failed'")
+    assert ("waiting_to_retry", due) == await waiting(now, 1)
+    await conn.close()
 
 
 async def test_a_collection_that_left_the_file_is_disabled_and_goes_on_when_put_back(
