@@ -282,7 +282,7 @@ def _schedules(
             sentence = f"there is no collection {quote(unknown)}"
             hint = values.suggestion(unknown, sorted(collections))
             layers.problem(section, section.origins["collections"], sentence + hint)
-        if given.get("collections") and given.get("job") not in keys.JOBS_OF_EACH:
+        if given.get("collections") and given.get("job") not in {None, *keys.JOBS_OF_EACH}:
             sentence = f"{quote(str(given.get('job')))} is about all collections, not about some"
             layers.problem(section, section.origins["collections"], sentence)
         when = section.origins.keys() & {"cron", "at"}

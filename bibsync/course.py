@@ -30,9 +30,9 @@ from bibsync.store import Connection, lanes, pauses, runs, windows
 from bibsync.window import Window
 
 PARKED_AT_MOST = timedelta(hours=1)
+"""The longest time for which the daemon leaves a stream alone, whatever its vendor asks for."""
 LEFT_ALONE = timedelta(minutes=5)
 """How long a vendor that failed is spared where it named no time itself."""
-"""The longest time for which the daemon leaves a stream alone, whatever its vendor asks for."""
 
 log = structlog.get_logger()
 

@@ -5,7 +5,7 @@
                        │                              then within the hour, by a request anew
                        ├─ locked                      once more, soon; or absorbed by a backfill
                        ├─ database was away           once more, soon: that is nobody's failure,
-                       │                              if it isn't so each time
+                       │                              unless it answers everybody else
                        ├─ cancelled by a person       cancelled
                        └─ stopped, reloaded           given back: another replica goes on
 
@@ -16,10 +16,12 @@ since leases and fences say who may run. A request that crashes costs no other.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -41,8 +43,8 @@ BACK_AGAIN = timedelta(seconds=5)
 AGAIN = timedelta(minutes=30)
 """How soon purchases that failed for a passing reason are tried again after their retries."""
 MOST_CLAIMS = 5
-"""A request that was begun so often and never ended takes its process down, hangs, or asks of the
-database what it can't do."""
+"""A request that was begun so often and never ended takes its process down, or hangs."""
+MOST_REMEMBERED = 1000
 LAST_WORD_S = 5.0
 SCHEDULE = "schedule"
 
@@ -132,7 +134,7 @@ class Dispatch:
             self.duty.means.witness.ended(PURCHASES, Outcome.ABSORBED)
             _tell_ended(row, Outcome.ABSORBED)
         for row in claimed:
-            if _is_a_slots(row) and (row["claims"], row["attempts"]) == (1, 0):
+            if _is_a_slots(row) and row["started"] >= row["due_at"]:  # not one that waited again
                 self.begun(row["started"] - row["due_at"])
             self._begin(row)
         return LOOK_S
@@ -207,46 +209,64 @@ class Dispatch:
             about["collection"] = task.collection.name
         with structlog.contextvars.bound_contextvars(**about):
             try:
-                await self._note(task, await _done(task))
+                began = time.monotonic()
+                await self._note(task, await _done(task), began)
             except asyncio.CancelledError:
                 with suppress(*store.DISCONNECTED):
                     async with asyncio.timeout(LAST_WORD_S):
                         await self._stopped(task)
                 raise
 
-    async def _note(self, task: Task, done: Done) -> None:
-        """Settle the request or put it back, trying until the database answers."""
-        who = ("request", task.row["request"])
-        await rounds.until_answered(self._database, who, lambda: self._noted(task, done))
+    async def _note(self, task: Task, done: Done, began: float) -> None:
+        """Settle the request or put it back, trying until the database answers, and tell of it."""
+        who, row = ("request", task.row["request"]), task.row
+        outage = _is_away(done) and (row["claims"] == 1 or self._database.failed_since(began))
+        tell = await rounds.until_answered(
+            self._database, who, lambda: self._noted(task, done, outage=outage)
+        )
+        tell()
 
-    async def _noted(self, task: Task, done: Done) -> None:
+    async def _noted(self, task: Task, done: Done, *, outage: bool) -> Callable[[], None]:
+        """Settle the request or put it back; return what is to be told once that is committed."""
         row = task.row
         number, collection = row["request"], row["collection"]
         async with store.acquire(self._database.pool) as conn, conn.transaction():
             if done.outcome in {Outcome.LOCKED, Outcome.DEPOSED}:
-                if await _is_absorbed(conn, task):
-                    done = Done(outcome=Outcome.ABSORBED)
-                    task.duty.means.witness.ended(PURCHASES, Outcome.ABSORBED)
-                else:
-                    await self._stand_in_line(conn, number, done)
-                    return
-            away = done.problem is not None and done.problem.code == StoreUnavailable.code
-            if away and row["claims"] < MOST_CLAIMS:
-                await self._put_back(conn, number, BACK_AGAIN, claimed=True)
-                return
+                if not await _is_absorbed(conn, task):
+                    await claims.put_back(
+                        conn, self._token, [number], wait=LOCKED_AGAIN, begun=False
+                    )
+                    return partial(self._tell_in_line, number, done)
+                done = Done(outcome=Outcome.ABSORBED)
+            if outage:
+                return await self._put_back(conn, number, BACK_AGAIN)
             parked_until = await _parked_until(conn, collection)
             passing = done.problem is not None and done.problem.transient
             if passing and row["attempts"] < row["retries"]:
-                await self._put_back(
+                return await self._put_back(
                     conn, number, row["retry_delay"], attempts=1, earliest=parked_until
                 )
-                return
             mine = await claims.settle(conn, number, self._token, _ended(done))
             if mine and passing and row["job"] == PURCHASES and collection is not None:
                 await _ask_again(conn, row, parked_until)
+        return partial(self._tell_settled, number, done)
+
+    def _tell_settled(self, number: int, done: Done) -> None:
         self._in_line.discard(number)
+        if done.outcome is Outcome.ABSORBED:
+            self.duty.means.witness.ended(PURCHASES, Outcome.ABSORBED)
         problem = done.problem.as_json() if done.problem else None
         log.info(events.REQUEST_ENDED, outcome=done.outcome.value, problem=problem)
+
+    def _tell_in_line(self, number: int, done: Done) -> None:
+        """Say once who has the stream that the request waits for."""
+        if number in self._in_line or done.problem is None:
+            return
+        if len(self._in_line) >= MOST_REMEMBERED:  # others may have ended what stood in line
+            self._in_line.clear()
+        self._in_line.add(number)
+        wait_s = LOCKED_AGAIN.total_seconds()
+        log.info(events.REQUEST_PUT_BACK, wait_s=wait_s, problem=done.problem.as_json())
 
     async def _stopped(self, task: Task) -> None:
         """Note that the work was stopped: by a person's word, or by a stop, to be gone on with."""
@@ -256,25 +276,16 @@ class Dispatch:
             if held is not None and held.unwanted:
                 ended = Ended("cancelled", state="cancelled")
                 await claims.settle(conn, number, self._token, ended)
-            else:
-                await self._put_back(conn, number, timedelta(0))
-
-    async def _stand_in_line(self, conn: store.Connection, number: int, done: Done) -> None:
-        """Let the request be tried again until the stream is free, and say once who has it."""
-        await claims.put_back(conn, self._token, [number], wait=LOCKED_AGAIN, begun=False)
-        if number not in self._in_line and done.problem is not None:
-            self._in_line.add(number)
-            log.info(
-                events.REQUEST_PUT_BACK,
-                wait_s=LOCKED_AGAIN.total_seconds(),
-                problem=done.problem.as_json(),
-            )
+                return
+            tell = await self._put_back(conn, number, timedelta(0))
+        tell()
 
     async def _put_back(
         self, conn: store.Connection, number: int, wait: timedelta, **more: Any
-    ) -> None:
+    ) -> Callable[[], None]:
+        """Let the request wait again; return what is to be told once that is committed."""
         await claims.put_back(conn, self._token, [number], wait=wait, **more)
-        log.info(events.REQUEST_PUT_BACK, wait_s=wait.total_seconds())
+        return partial(log.info, events.REQUEST_PUT_BACK, wait_s=wait.total_seconds())
 
 
 def _tell_ended(row: Any, outcome: Outcome, problem: Problem | None = None) -> None:
@@ -287,6 +298,10 @@ def _tell_ended(row: Any, outcome: Outcome, problem: Problem | None = None) -> N
         outcome=outcome.value,
         problem=problem.as_json() if problem else None,
     )
+
+
+def _is_away(done: Done) -> bool:
+    return done.problem is not None and done.problem.code == StoreUnavailable.code
 
 
 def _is_a_slots(row: Any) -> bool:
@@ -358,7 +373,7 @@ async def _is_absorbed(conn: store.Connection, task: Task) -> bool:
     if not plain or row["job"] != PURCHASES:
         return False
     standing = await lanes.standing(conn, (row["collection"], PURCHASES))
-    return standing is not None and standing.backfilling
+    return standing is not None and standing.reads_on
 
 
 async def _parked_until(conn: store.Connection, collection: int | None) -> datetime | None:

@@ -51,6 +51,7 @@ class Database:
         self._revive = reached.revive
         self._failures: dict[Hashable, int] = {}
         self._answered_at = time.monotonic()
+        self._failed_at: float | None = None
 
     @property
     def lost(self) -> bool:
@@ -62,6 +63,10 @@ class Database:
         """Whether it fails somebody, and has answered nobody for a while."""
         return self.lost and time.monotonic() - self._answered_at > SILENT_S
 
+    def failed_since(self, moment: float) -> bool:
+        """Whether it has failed anybody since then, of the clock that never goes back."""
+        return self._failed_at is not None and self._failed_at >= moment
+
     def answered(self, who: Hashable) -> None:
         """Note that it does."""
         self._answered_at = time.monotonic()
@@ -72,6 +77,7 @@ class Database:
         """Note that it doesn't, and wait a while before it is asked again."""
         if not self.lost:
             log.error(events.STORE_LOST, problem=store.unavailable(error).problem.as_json())
+        self._failed_at = time.monotonic()
         self._failures[who] = self._failures.get(who, 0) + 1
         if self._revive is not None:
             with suppress(StoreUnavailable):
@@ -112,6 +118,9 @@ async def until_answered(
                 result = await act()
             except store.DISCONNECTED as error:
                 await database.failed(who, error)
+            except Exception:  # what else is raised comes of its answers
+                database.answered(who)
+                raise
             else:
                 database.answered(who)
                 return result

@@ -219,6 +219,23 @@ async def test_a_stream_that_a_backfill_holds_needs_nothing_more(scene: Scene):
         await scene.until(span, lambda row: row["started"] and row["state"] == "waiting")
 
 
+async def test_a_backfill_of_the_past_that_holds_the_stream_is_waited_for(scene: Scene):
+    key = (scene.numbers["one"], PURCHASES)
+    await PostgresLeases(scene.pool).take(key, lease.this_process(), ttl=HOUR)
+    await scene.execute(
+        "insert into lanes (collection, stream, lane, kind, from_at, until_at, asked_until) "
+        "values ($1, 'purchases', 0, 'live', $2, null, null), "
+        "($1, 'purchases', 1, 'backfill', $2, $3, $3)",
+        key[0],
+        MIDNIGHT,
+        NOW,
+    )
+    async with scene.replica().at_work():
+        number = await scene.ask("one")
+
+        await scene.until(number, lambda row: row["started"] and row["state"] == "waiting")
+
+
 async def test_a_deposed_run_is_begun_anew(scene: Scene):
     vendor = scene.vendors["one"]
     vendor.before[1] = lambda: _depose(scene, "one")
@@ -453,14 +470,14 @@ async def test_it_is_told_how_late_what_a_schedule_wants_was_begun(scene: Scene)
     assert HOUR <= delay < HOUR + WITHIN_S * SECOND
 
 
-async def test_who_wants_the_new_days_has_them_of_a_backfill_under_way(
+async def test_who_wants_the_new_days_has_them_of_bulk_work_under_way(
     scene: Scene, logged: list[dict]
 ):
     replica = scene.replica()
     async with replica.at_work():
         async with held(scene, "two"):
             scene.vendors["one"].open.clear()
-            backfill = await scene.ask("one", priority=BULK, **SPAN)
+            backfill = await scene.ask("one", priority=BULK, **(SPAN | {"until": None}))
             await scene.vendors["one"].is_asked()
 
             slot = await scene.ask("one", priority=SCHEDULED)
@@ -476,6 +493,40 @@ async def test_who_wants_the_new_days_has_them_of_a_backfill_under_way(
 
     [told] = [each for each in logged if each.get("outcome") == "absorbed"]
     assert ("request.ended", slot, "one") == (told["event"], told["request"], told["collection"])
+
+
+@pytest.mark.parametrize(
+    ("but", "absorbed"),
+    [
+        ("nothing", True),
+        ("its span is over", False),
+        ("it is cancelled", False),
+        ("it is at the look-ups", False),
+        ("a person wants them", False),
+    ],
+)
+async def test_new_days_are_read_by_somebody(scene: Scene, but: str, *, absorbed: bool):
+    """Bulk work is under way when a slot comes."""
+    bulk = await scene.ask(
+        "one", priority=BULK, **(SPAN | {"until": NOW if but == "its span is over" else None})
+    )
+    await scene.execute(
+        "update requests set state = 'running', cancel_asked = $1", but == "it is cancelled"
+    )
+    await scene.execute(
+        "insert into runs (collection, stream, trigger, replica, epoch, started, request) "
+        "values ($1, $2, 'person', 'elsewhere', 9, now(), $3)",
+        scene.numbers["one"],
+        "metadata" if but == "it is at the look-ups" else PURCHASES,
+        bulk,
+    )
+    wanted = await scene.ask("one", priority=0 if but == "a person wants them" else SCHEDULED)
+
+    async with scene.pool.acquire() as conn:
+        ended = [row["request"] for row in await claims.absorb(conn)]
+
+    assert ([wanted] if absorbed else []) == ended
+    assert ("done" if absorbed else "waiting") == (await scene.row(wanted))["state"]
 
 
 async def test_a_first_fill_that_failed_stays_bulk_work(scene: Scene):

@@ -96,6 +96,7 @@ async def _within(name: str, within_s: float, check: Awaitable[Iterable[Finding]
             Finding(
                 check=name,
                 state=State.FAILED,
+                transient=True,
                 message=f"This check didn't come to an end within {within_s:.0f} s.",
                 remedy="Run `bibsync doctor` again; if it stays so, see what hangs there.",
             )

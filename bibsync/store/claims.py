@@ -20,18 +20,27 @@ import orjson
 from bibsync.store import Connection
 from bibsync.store.requests import FIRST_FILL, LOCK, WISHED, Row
 
-ABSORB = """
-update requests w
-set state = 'done', outcome = 'absorbed', finished = clock_timestamp()
-from requests r, collections c
+ABSORBABLE = """
+select w.request, w.job, c.name
+from requests w
+join collections c using (collection)
+join requests r on r.collection = w.collection and r.job = w.job and r.state = 'running'
 where w.state = 'waiting' and w.due_at <= clock_timestamp() and w.job = 'purchases'
   and w.since is null and w.until is null and not w.force_reimport and w.priority > $2
-  and r.state = 'running' and r.collection = w.collection and r.job = w.job and r.priority >= $1
-  and c.collection = w.collection
-returning w.request, w.job, c.name
+  and r.priority >= $1 and not r.cancel_asked
+  and (r.until is null or r.until >= clock_timestamp())
+  and exists (
+      select from runs x
+      where x.collection = r.collection and x.request = r.request and x.stream = r.job
+        and x.finished is null
+  )
 """
-"""Bulk work at a collection's purchases reads its new days first: what a schedule wants is done by
-it. A person's wish waits for its turn."""
+"""Bulk work that is at a collection's purchases, up to the present, reads its new days first: what
+a schedule wants is done by it. A person's wish waits for its turn."""
+ABSORB = """
+update requests set state = 'done', outcome = 'absorbed', finished = clock_timestamp()
+where request = any($1::bigint[])
+"""
 CLAIM = """
 with next as (
     select q.request from requests q
@@ -66,6 +75,12 @@ KEEP = """
 update requests set held_until = clock_timestamp() + $3
 where request = any($2::bigint[]) and holder = $1 and state = 'running'
 returning request, cancel_asked
+"""
+IS_ANY_EXPIRED = """
+select exists (
+    select from requests
+    where state = 'waiting' and claims + attempts = 0 and expires_at <= clock_timestamp()
+)
 """
 DROP_EXPIRED = """
 update requests
@@ -107,9 +122,7 @@ set state = case when cancel_asked then 'cancelled' else 'waiting' end,
     outcome = case when cancel_asked then 'cancelled' end,
     finished = case when cancel_asked then clock_timestamp() end,
     holder = null, held_until = null, attempts = attempts + $3,
-    claims = case
-        when $6 then 0 when $7 or $5::text is null then claims else least(claims, 1)
-    end,
+    claims = case when $6 then 0 when $5::text is null then claims else least(claims, 1) end,
     due_at = greatest(clock_timestamp() + $2, $4)
 where request = any($1::bigint[]) and state = 'running' and ($5::text is null or holder = $5)
 returning request, state
@@ -165,13 +178,22 @@ async def keep(
 
 async def drop_expired(conn: Connection) -> list[Row]:
     """Drop what had not begun by its time, and return it."""
-    rows: list[Row] = await conn.fetch(DROP_EXPIRED)
+    if not await conn.fetchval(IS_ANY_EXPIRED):
+        return []
+    async with conn.transaction():
+        await conn.execute(LOCK)
+        rows: list[Row] = await conn.fetch(DROP_EXPIRED)
     return rows
 
 
 async def absorb(conn: Connection) -> list[Row]:
     """End what schedules want of collections at which bulk work is under way; return it."""
-    rows: list[Row] = await conn.fetch(ABSORB, FIRST_FILL, WISHED)
+    if not await conn.fetch(ABSORBABLE, FIRST_FILL, WISHED):
+        return []
+    async with conn.transaction():
+        await conn.execute(LOCK)
+        rows: list[Row] = await conn.fetch(ABSORBABLE, FIRST_FILL, WISHED)
+        await conn.execute(ABSORB, [row["request"] for row in rows])
     return rows
 
 
@@ -202,18 +224,16 @@ async def put_back(
     attempts: int = 0,
     earliest: datetime | None = None,
     begun: bool = True,
-    claimed: bool = False,
 ) -> list[int]:
     """Let what `token` holds wait again, due after `wait` and not before `earliest`; return it.
 
     No `token`: whoever holds it. `attempts` are added to those that count against `retries`. What
-    had not `begun` may expire; what was `claimed` in vain goes on counting how often. What somebody
-    has cancelled meanwhile is cancelled.
+    had not `begun` may expire. What somebody has cancelled meanwhile is cancelled.
     """
     await conn.execute(LOCK)
     each = list(numbers)
     await conn.execute(ABSORB_TWINS, each, token)
-    rows = await conn.fetch(PUT_BACK, each, wait, attempts, earliest, token, not begun, claimed)
+    rows = await conn.fetch(PUT_BACK, each, wait, attempts, earliest, token, not begun)
     return [row["request"] for row in rows if row["state"] == "waiting"]
 
 

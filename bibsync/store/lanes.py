@@ -58,7 +58,11 @@ select l.collection, l.stream, l.from_at, l.covered, l.parked_until, exists (
     select from lanes o
     where o.collection = l.collection and o.stream = l.stream and o.lane <> 0
       and o.closed_at is null
-) as backfilling
+) as backfilling, exists (
+    select from lanes o
+    where o.collection = l.collection and o.stream = l.stream and o.lane <> 0
+      and o.closed_at is null and (o.asked_until is null or o.asked_until >= clock_timestamp())
+) as reads_on
 from lanes l where l.lane = 0
 """
 STANDING = STANDINGS + " and l.collection = $1 and l.stream = $2"
@@ -66,12 +70,16 @@ STANDING = STANDINGS + " and l.collection = $1 and l.stream = $2"
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The live lane as status shows it; `backfilling`: another lane of the stream is open."""
+    """The live lane as status shows it; `backfilling`: another lane of the stream is open.
+
+    `reads_on`: one that goes up to the present, so that whoever works on it reads new days first.
+    """
 
     begins: datetime
     covered: Coverage
     parked_until: datetime | None
     backfilling: bool
+    reads_on: bool
 
 
 async def open_live(conn: Connection, key: tuple[int, str], start: datetime) -> None:
@@ -139,7 +147,11 @@ async def standings(conn: Connection) -> dict[tuple[int, str], Standing]:
 
 def _standing(row: Any) -> Standing:
     return Standing(
-        row["from_at"], coverage(row["covered"]), row["parked_until"], row["backfilling"]
+        row["from_at"],
+        coverage(row["covered"]),
+        row["parked_until"],
+        row["backfilling"],
+        row["reads_on"],
     )
 
 

@@ -198,6 +198,7 @@ async def cancel(conn: Connection, number: int) -> str | None:
 
     None: there is none that could be.
     """
+    await conn.execute(LOCK)
     state: str | None = await conn.fetchval(CANCEL, number)
     return state
 

@@ -7,7 +7,7 @@ import sys
 import aiohttp
 import pytest
 from attended import SETTINGS, Attended, attending, configure, fire, looking
-from installation import WITHIN_S, Installation, Running
+from installation import WITHIN_S, Installation, Running, keeps_silent
 from prometheus_client.parser import text_string_to_metric_families
 from watched import Watched
 
@@ -17,7 +17,8 @@ DEFECT = """
 import sys
 import {module} as module
 async def defect(*_, **__):
-    raise RuntimeError("a defect with key-that-nobody-may-see in it")
+    secret = "key-that-nobody-may-see"
+    raise RuntimeError("a defect")
 {where} = defect
 from bibsync.cli import run
 sys.exit(run(["daemon"]))
@@ -131,8 +132,8 @@ async def test_a_defect_of_a_side_task_ends_it_and_is_told_without_a_secret(
         await daemon.read()
 
     assert 1 == process.returncode, daemon.said
+    keeps_silent(daemon.said)
     told = await daemon.told("daemon.crashed")
     [trace] = told["exception"]
     assert ("critical", "RuntimeError") == (told["level"], trace["exc_type"])
     assert "defect" == trace["frames"][-1]["name"]
-    assert all("locals" not in frame or frame["locals"] is None for frame in trace["frames"])
