@@ -47,15 +47,15 @@ class Trial:
     guarantees: frozenset[int]
 
 
-RUNS = "python -m tests.trials --kills N --pauses N --lost-commits N --ends N"
+RUNS = "python -m tests.trials --kills 1000 --pauses 220 --lost-commits 500 --ends 200"
 TRIALS = (
     Trial(
         "simulated months",
         "every fault of a vendor, late and changing records, clocks apart, crashes, pauses, lost "
         "answers, two replicas at once, a server that stops; seed after seed",
-        "python -m tests.simulation --seeds N",
-        trials=2_000,
-        struck=2_000,
+        "python -m tests.simulation --seeds 20000 --jobs 2",
+        trials=20_000,
+        struck=20_000,
         violations=0,
         guarantees=frozenset({1, 2, 3, 4, 5, 6, 7, 8, 9}),
     ),
@@ -63,8 +63,8 @@ TRIALS = (
         "kills",
         "SIGKILL at each marked statement, before, inside and after it, and at random moments",
         RUNS,
-        trials=120,
-        struck=120,
+        trials=1_000,
+        struck=1_000,
         violations=0,
         guarantees=frozenset({1, 2, 3, 4, 5, 8}),
     ),
@@ -72,8 +72,8 @@ TRIALS = (
         "pauses",
         "SIGSTOP beyond the lease, also inside a transaction; another replica goes on meanwhile",
         RUNS,
-        trials=12,
-        struck=12,
+        trials=220,
+        struck=217,
         violations=0,
         guarantees=frozenset({1, 2, 3, 5}),
     ),
@@ -90,8 +90,8 @@ TRIALS = (
         "signals",
         "SIGTERM and SIGINT in a page, in backoff, in a wait, while a COMMIT is under way",
         RUNS,
-        trials=12,
-        struck=12,
+        trials=200,
+        struck=200,
         violations=0,
         guarantees=frozenset({1, 2, 3, 4}),
     ),

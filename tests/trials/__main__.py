@@ -1,6 +1,6 @@
 """Plays trials of real processes: kills, pauses, lost answers to COMMIT, signals.
 
-    python -m tests.trials --kills 1000 --pauses 200 --lost-commits 500 --ends 200
+    python -m tests.trials --kills 1000 --pauses 220 --lost-commits 500 --ends 200
 
 Prints how many there were, how many struck and where, and what was violated: exit 1 then, with the
 seed that replays it.
