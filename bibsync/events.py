@@ -4,7 +4,6 @@ An event is data: a constant name, `noun.past_participle`, and fields. Names are
 for another meaning. The log goes to stderr; stdout belongs to data.
 """
 
-import io
 import json
 import logging
 import sys
@@ -115,7 +114,7 @@ def _json(event: dict[str, Any], default: Callable[[Any], Any]) -> str:
     return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in line)
 
 
-class _Stderr(io.TextIOBase):
+class _Stderr:
     """Standard error as it is now; where it can't be written, the work goes on without a log."""
 
     def write(self, text: str) -> int:
