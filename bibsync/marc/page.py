@@ -128,6 +128,7 @@ def _demand_emptiness(content: bytes) -> None:
     """
     other = NotAPage(Fault.FOREIGN_XML, "the answer's collection holds no record, yet isn't empty")
     begun: list[str] = []
+    said = ""
 
     def begin(name: str, _: object) -> None:
         begun.append(name)
@@ -135,7 +136,9 @@ def _demand_emptiness(content: bytes) -> None:
             raise other
 
     def say(text: str) -> None:
-        if text.strip(" \t\r\n>"):
+        nonlocal said
+        said += text.strip(" \t\r\n")
+        if said not in {"", ">"}:
             raise other
 
     parser = expat.ParserCreate("UTF-8")

@@ -93,7 +93,10 @@ class _Structure(sax.ContentHandler):
 
 
 def is_empty(text: bytes) -> bool:
-    """Tell, by another parser, whether this is a well-formed collection that holds nothing."""
+    """Tell, by another parser, whether this is a well-formed collection that holds nothing.
+
+    A lone `>` counts as nothing: a vendor sends it.
+    """
     bare = text[markup.declaration(text) :].strip(b" \t\r\n\0")
     structure = _Structure()
     try:
@@ -101,7 +104,7 @@ def is_empty(text: bytes) -> bool:
     except (sax.SAXParseException, UnicodeDecodeError):
         return False
     locals_ = [name.rpartition(":")[2] for name in structure.names]
-    return locals_ == ["collection"] and not structure.text.strip()
+    return locals_ == ["collection"] and structure.text.strip() in {"", ">"}
 
 
 class _Told:

@@ -39,6 +39,8 @@ NOT_PAGES = {
     "a page, then an error document": (page(good("a")) + ERROR, "error_document"),
     "a page, then html": (page(good("a")) + b"<html></html>", "html"),
     "a collection of a text": (b"<collection>Back soon</collection>", "foreign_xml"),
+    "a collection of brackets": (b"<collection>>></collection>", "foreign_xml"),
+    "a collection of escaped brackets": (b"<collection>&gt;\n&gt;</collection>", "foreign_xml"),
     "a collection of a section": (b"<collection><![CDATA[Back soon]]></collection>", "foreign_xml"),
     "a collection of html": (b"<collection><p>Back soon</p></collection>", "foreign_xml"),
     "a collection of nothing but openings": (b"<collection><<<</collection>", "foreign_xml"),
