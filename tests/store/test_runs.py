@@ -101,6 +101,7 @@ async def test_a_job_about_all_collections_is_listed_once_it_has_begun(conn: Con
         (failed, "done", "failed", NOW + HOUR, NOW + 2 * HOUR, '{"findings": []}'),
         (stopped, "cancelled", "cancelled", NOW + 2 * HOUR, NOW + 3 * HOUR, None),
         (under_way, "running", None, NOW + 3 * HOUR, None, None),
+        (waiting, "waiting", None, NOW + 4 * HOUR, None, None),  # for another try
     ):
         await conn.execute(f"{state} where request = $1", number, *fields)
 
