@@ -55,6 +55,33 @@ async def held(scene: Scene, *names: str) -> AsyncIterator[dict[str, int]]:
             scene.vendors[name].open.set()
 
 
+async def claimed(scene: Scene, name: str, token: str, replica: str, *, ttl: timedelta) -> None:
+    """Claim what is due of a collection, as another process does."""
+    await claims.claim(
+        scene.pool,
+        [scene.numbers[name]],
+        priorities=(0, LAST),
+        limit=1,
+        holder=(token, replica),
+        ttl=ttl,
+    )
+
+
+async def bulk_is_at_work(
+    scene: Scene, *, until: datetime | None = None, stream: str = PURCHASES
+) -> None:
+    """Have another process at a re-import of the first collection."""
+    number = await scene.ask("one", priority=BULK, **(SPAN | {"until": until}))
+    await scene.execute("update requests set state = 'running'")
+    await scene.execute(
+        "insert into runs (collection, stream, trigger, replica, epoch, started, request) "
+        "values ($1, $2, 'person', 'elsewhere', 9, now(), $3)",
+        scene.numbers["one"],
+        stream,
+        number,
+    )
+
+
 @pytest.fixture
 def logged() -> Iterator[list[dict]]:
     with structlog.testing.capture_logs() as logged:
@@ -339,14 +366,7 @@ async def test_what_was_begun_again_and_again_and_never_ended_is_given_up(scene:
 async def test_a_replica_that_is_gone_counts_as_a_begin_that_never_ended(scene: Scene):
     number = await scene.ask("one")
     for gone in range(MOST_CLAIMS):
-        await claims.claim(
-            scene.pool,
-            [scene.numbers["one"]],
-            priorities=(0, LAST),
-            limit=1,
-            holder=(f"gone {gone}", "elsewhere"),
-            ttl=-SECOND,
-        )
+        await claimed(scene, "one", f"gone {gone}", "elsewhere", ttl=-SECOND)
         async with scene.pool.acquire() as conn, conn.transaction():
             assert [number] == await claims.take_back(conn)
 
@@ -361,14 +381,7 @@ async def test_what_a_dead_process_of_this_machine_held_is_done_at_once(
     await process.wait()
     dead = replace(lease.this_process(), process=process.pid)
     number = await scene.ask("one")
-    await claims.claim(
-        scene.pool,
-        [scene.numbers["one"]],
-        priorities=(0, LAST),
-        limit=1,
-        holder=(lease.written(dead), dead.replica),
-        ttl=HOUR,
-    )
+    await claimed(scene, "one", lease.written(dead), dead.replica, ttl=HOUR)
 
     async with scene.replica().at_work():
         assert ["succeeded"] == await scene.ended(number)
@@ -382,14 +395,7 @@ async def test_who_holds_a_request_elsewhere_or_lives_keeps_it(scene: Scene):
     for name, holder in zip(scene.names, holders, strict=True):
         await scene.ask(name)
         token = holder if isinstance(holder, str) else lease.written(holder)
-        await claims.claim(
-            scene.pool,
-            [scene.numbers[name]],
-            priorities=(0, LAST),
-            limit=1,
-            holder=(token, "somebody"),
-            ttl=HOUR,
-        )
+        await claimed(scene, name, token, "somebody", ttl=HOUR)
 
     await scene.replica().dispatch.look()
 
@@ -507,19 +513,12 @@ async def test_who_wants_the_new_days_has_them_of_bulk_work_under_way(
 )
 async def test_new_days_are_read_by_somebody(scene: Scene, but: str, *, absorbed: bool):
     """Bulk work is under way when a slot comes."""
-    bulk = await scene.ask(
-        "one", priority=BULK, **(SPAN | {"until": NOW if but == "its span is over" else None})
+    await bulk_is_at_work(
+        scene,
+        until=NOW if but == "its span is over" else None,
+        stream="metadata" if but == "it is at the look-ups" else PURCHASES,
     )
-    await scene.execute(
-        "update requests set state = 'running', cancel_asked = $1", but == "it is cancelled"
-    )
-    await scene.execute(
-        "insert into runs (collection, stream, trigger, replica, epoch, started, request) "
-        "values ($1, $2, 'person', 'elsewhere', 9, now(), $3)",
-        scene.numbers["one"],
-        "metadata" if but == "it is at the look-ups" else PURCHASES,
-        bulk,
-    )
+    await scene.execute("update requests set cancel_asked = $1", but == "it is cancelled")
     wanted = await scene.ask("one", priority=0 if but == "a person wants them" else SCHEDULED)
 
     async with scene.pool.acquire() as conn:
@@ -527,6 +526,20 @@ async def test_new_days_are_read_by_somebody(scene: Scene, but: str, *, absorbed
 
     assert ([wanted] if absorbed else []) == ended
     assert ("done" if absorbed else "waiting") == (await scene.row(wanted))["state"]
+
+
+async def test_what_another_replica_is_just_claiming_is_not_absorbed(scene: Scene):
+    await bulk_is_at_work(scene)
+    wanted = await scene.ask("one", priority=SCHEDULED)
+
+    async with scene.pool.acquire() as other, scene.pool.acquire() as conn:
+        async with other.transaction():
+            await other.execute("select from requests where request = $1 for update", wanted)
+            during = await claims.absorb(conn)
+        after = await claims.absorb(conn)
+
+    assert [] == during
+    assert [wanted] == [row["request"] for row in after]
 
 
 async def test_a_first_fill_that_failed_stays_bulk_work(scene: Scene):
@@ -583,14 +596,7 @@ async def test_a_claim_whose_answer_was_lost_is_claimed_anew(scene: Scene):
     replica = scene.replica()
     replica.expire_quickly(timedelta(0))
     number = await scene.ask("one")
-    await claims.claim(
-        scene.pool,
-        [scene.numbers["one"]],
-        priorities=(0, LAST),
-        limit=1,
-        holder=(replica.dispatch._token, replica.dispatch.replica),
-        ttl=timedelta(0),
-    )
+    await claimed(scene, "one", replica.dispatch._token, replica.dispatch.replica, ttl=timedelta(0))
 
     await replica.dispatch.keep()
     replica.expire_quickly(HOUR)

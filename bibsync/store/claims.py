@@ -34,6 +34,7 @@ where w.state = 'waiting' and w.due_at <= clock_timestamp() and w.job = 'purchas
       where x.collection = r.collection and x.request = r.request and x.stream = r.job
         and x.finished is null
   )
+for update of w skip locked
 """
 """Bulk work that is at a collection's purchases, up to the present, reads its new days first: what
 a schedule wants is done by it. A person's wish waits for its turn."""
