@@ -532,7 +532,11 @@ async def test_what_another_replica_is_just_claiming_is_not_absorbed(scene: Scen
     await bulk_is_at_work(scene)
     wanted = await scene.ask("one", priority=SCHEDULED)
 
-    async with scene.pool.acquire() as other, scene.pool.acquire() as conn:
+    async with (
+        asyncio.timeout(WITHIN_S / 4),
+        scene.pool.acquire() as other,
+        scene.pool.acquire() as conn,
+    ):
         async with other.transaction():
             await other.execute("select from requests where request = $1 for update", wanted)
             during = await claims.absorb(conn)
